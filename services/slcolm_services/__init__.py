@@ -1,0 +1,1 @@
+"""Servers, training and the command line of SLCoLM."""
