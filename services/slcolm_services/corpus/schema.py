@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from slcolm_services.errors import FieldViolation
+
 
 @dataclass(frozen=True, slots=True)
 class EntityType:
@@ -82,3 +84,34 @@ class TaskSchema:
     def relations_by_name(self) -> dict[str, RelationType]:
         """Relation types by name."""
         return {relation.name: relation for relation in self.relation_types}
+
+    def problems(self) -> list[FieldViolation]:
+        """What is wrong with the schema as a whole, each with its field; empty when it is right."""
+        found = []
+        if not self.relation_types:
+            found.append(FieldViolation("relation_types", "at least one relation type is needed"))
+        for field, names in (
+            ("entity_types", [kind.name for kind in self.entity_types]),
+            ("relation_types", [kind.name for kind in self.relation_types]),
+        ):
+            for index, name in enumerate(names):
+                if not name.strip():
+                    found.append(FieldViolation(f"{field}[{index}].name", "must not be empty"))
+                elif name in names[:index]:
+                    found.append(FieldViolation(f"{field}[{index}].name", f"{name!r} stands twice"))
+        for index, relation in enumerate(self.relation_types):
+            for role, types in (("head", relation.head_types), ("tail", relation.tail_types)):
+                found.extend(
+                    FieldViolation(
+                        f"relation_types[{index}].{role}", f"{name!r} is not an entity type"
+                    )
+                    for name in types
+                    if name not in self.entities_by_name
+                )
+        if self.fallback_relation and self.fallback_relation not in self.relations_by_name:
+            found.append(
+                FieldViolation(
+                    "fallback_relation", f"{self.fallback_relation!r} is not a relation type"
+                )
+            )
+        return found
