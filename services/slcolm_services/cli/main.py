@@ -1,0 +1,112 @@
+"""The command group: every command is imported when it is called, so that each starts fast."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from importlib.metadata import version
+
+import click
+
+from slcolm_client import SlcolmClientError
+from slcolm_services.cli.output import describe, emit_json, print_error
+from slcolm_services.errors import FieldViolation, SlcolmError
+
+_COMMANDS = {
+    "demo": ("demo", "Run the whole sequence on the sample data that ships with SLCoLM."),
+    "run": ("run", "Train, guide and predict on your own data."),
+    "runs": ("runs", "List, show, watch, cancel and resume runs."),
+    "predict": ("predict", "Extract entities and relations with a trained model."),
+    "train": ("train", "Train a small model."),
+    "score": ("score", "Score predictions against gold data."),
+    "policy": ("policy", "Fit a merge policy on dev, and apply it."),
+    "recordings": ("recordings", "Score recorded LLM answers in every merge mode."),
+    "guidance": ("guidance", "Look at prompts, and read LLM answers."),
+    "data": ("data", "Check, describe and convert data files."),
+    "models": ("models", "Show and list trained models."),
+    "up": ("up", "Start every service on this machine."),
+    "serve": ("serve", "Start one service."),
+}
+
+
+class _LazyGroup(click.Group):
+    """Knows its commands by name, and imports a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module_name, _ = _COMMANDS[cmd_name]
+        module = importlib.import_module(f"slcolm_services.cli.{module_name}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101  a programming error otherwise
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any of them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("slcolm"), prog_name="slcolm")
+def slcolm() -> None:
+    r"""Relations out of text with few examples per type: a small model guides a large one.
+
+    \b
+    Start here:
+      slcolm demo                                  the whole sequence on sample data
+      slcolm data check my.jsonl --task task.yaml  is my data right?
+      slcolm run --task task.yaml --train train.jsonl --dev dev.jsonl \
+        --test test.jsonl --guide offline --out out/
+    """
+
+
+def main() -> None:
+    """Run the command line: errors become one message and an exit status, never a stack trace.
+
+    Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    try:
+        status = slcolm.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except (SlcolmError, SlcolmClientError) as error:
+        _report(error if isinstance(error, SlcolmError) else _local(error))
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("slcolm"):
+            raise
+        click.echo(
+            f"error: {error.name} is not installed; `pip install 'slcolm[all]'` has everything",
+            err=True,
+        )
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is wrong, and nothing can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _report(error: SlcolmError) -> None:
+    print_error(error)
+    if "--json" in sys.argv[1:]:
+        emit_json(describe(error))
+
+
+def _local(error: SlcolmClientError) -> SlcolmError:
+    """The same error in this process's tree, with the code and reason that the service gave."""
+    violations = tuple(FieldViolation(field, problem) for field, problem in error.violations)
+    names = {"code": error.code, "reason": error.reason or error.code}
+    return type("RemoteError", (SlcolmError,), names)(error.message, violations=violations)

@@ -1,0 +1,51 @@
+"""How every command speaks: tables for people, one JSON document for programs, errors on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from slcolm_services.errors import SlcolmError
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."
+)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout or stderr. Text is never reinterpreted as markup or emoji."""
+    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=False)
+
+
+def emit_json(value: object) -> None:
+    """Print `value` as one JSON document on stdout, Chinese as it is."""
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, sort_keys=False)
+    sys.stdout.write("\n")
+
+
+def describe(error: SlcolmError) -> dict[str, Any]:
+    """An error as a program reads it."""
+    return {
+        "error": {
+            "code": error.code,
+            "reason": error.reason,
+            "message": error.message,
+            "violations": [
+                {"field": violation.field, "problem": violation.problem}
+                for violation in error.violations
+            ],
+        }
+    }
+
+
+def print_error(error: SlcolmError) -> None:
+    """Print an error and everything that is wrong with the input, on stderr."""
+    out = console(stderr=True)
+    out.print(f"[bold red]error[/] {escape(error.message)} [dim]({error.reason})[/]")
+    for violation in error.violations:
+        out.print(f"  [bold]{escape(violation.field)}[/]: {escape(violation.problem)}")
