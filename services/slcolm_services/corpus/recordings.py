@@ -1,0 +1,209 @@
+"""Recordings: what a model was asked about a sentence, what it answered, and what is true.
+
+A recording is one JSON object a line. Only `id`, `text` and `llm_raw` are always there; a line that
+is to be scored also holds the gold data and the small model's prediction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from slcolm_services.corpus.documents import Triple
+from slcolm_services.errors import DataInvalid, DatasetNotFound, FieldViolation
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEntity:
+    """A mention as recordings name it: by its text, without offsets.
+
+    Attributes:
+        text: Text of the mention.
+        type: Entity type, by its label.
+        prob: Probability in [0, 1]; None on gold data.
+    """
+
+    text: str
+    type: str
+    prob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recorded answer to one sentence.
+
+    Attributes:
+        id: Name of the sentence. It may stand on several lines: the sentence was asked again.
+        text: The sentence.
+        llm_raw: The answer. Where an object was recorded in place of a text, that object as JSON.
+        occurrence: Which answer to the sentence this is, counted from 0.
+        gold_entities: True mentions, repeated mentions included.
+        gold_triples: True triples, repeated ones included, without probabilities.
+        slm_entities: Mentions that the SLM found, repeated ones included.
+        slm_triples: Triples that the SLM found, repeated ones included.
+        llm_entities: The answer's entities as read when it was recorded: type to what it listed,
+            in whatever shape it listed it. None where the line does not say.
+        llm_relations: Likewise, relation label to what was listed under it.
+        strict_llm_triples: The answer's triples after the strict protocol's filter; None where the
+            line does not say.
+    """
+
+    id: str
+    text: str
+    llm_raw: str
+    occurrence: int = 0
+    gold_entities: tuple[RecordedEntity, ...] = ()
+    gold_triples: tuple[Triple, ...] = ()
+    slm_entities: tuple[RecordedEntity, ...] = ()
+    slm_triples: tuple[Triple, ...] = ()
+    llm_entities: Mapping[str, object] | None = None
+    llm_relations: Mapping[str, object] | None = None
+    strict_llm_triples: tuple[Triple, ...] | None = None
+
+
+def first_answers(recordings: Iterable[Recording]) -> list[Recording]:
+    """Each sentence once, with its first answer, in order of appearance."""
+    first: dict[str, Recording] = {}
+    for recording in recordings:
+        first.setdefault(recording.id, recording)
+    return list(first.values())
+
+
+def read_recordings(path: Path) -> list[Recording]:
+    """Read a file of recordings.
+
+    Args:
+        path: JSON lines in UTF-8; empty lines are skipped.
+
+    Raises:
+        DatasetNotFound: There is no such file.
+        DataInvalid: A line cannot be read; the violation names the line and the field.
+    """
+    return list(iter_recordings(path))
+
+
+def iter_recordings(path: Path) -> Iterator[Recording]:
+    """Read a file of recordings line by line; see `read_recordings`."""
+    if not path.is_file():
+        raise DatasetNotFound(f"there is no file {path}", metadata={"path": str(path)})
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield _recording(_Value(_parse(line, path, number), f"line {number}", path))
+    except UnicodeDecodeError as error:
+        raise _invalid(path, "file", f"not UTF-8 at byte {error.start}") from error
+
+
+def _parse(line: str, path: Path, number: int) -> object:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        problem = f"not JSON: {error.msg} (column {error.colno})"
+        raise _invalid(path, f"line {number}", problem) from error
+
+
+def _invalid(path: Path, place: str, problem: str) -> DataInvalid:
+    return DataInvalid(
+        f"{path} is not a file of recordings", violations=[FieldViolation(place, problem)]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A JSON value that knows its place in the file."""
+
+    value: object
+    place: str
+    path: Path
+
+    def _expect(self, kind: type[_T] | tuple[type, ...], name: str) -> _T:
+        if not isinstance(self.value, kind) or isinstance(self.value, bool):
+            raise _invalid(self.path, self.place, f"must be {name}, got {self.value!r:.40}")
+        return self.value  # type: ignore[return-value]  # a tuple of types stands for their join
+
+    def get(self, key: str) -> _Value | None:
+        """A member, or None where it is absent or null."""
+        value = self._expect(dict, "an object").get(key)
+        return None if value is None else _Value(value, _join(self.place, key), self.path)
+
+    def need(self, key: str) -> _Value:
+        found = self.get(key)
+        if found is None:
+            raise _invalid(self.path, _join(self.place, key), "is missing")
+        return found
+
+    def text(self) -> str:
+        return self._expect(str, "a string")
+
+    def integer(self) -> int:
+        return self._expect(int, "an integer")
+
+    def number(self) -> float:
+        return float(self._expect((int, float), "a number"))
+
+    def object(self) -> dict[str, object]:
+        return self._expect(dict, "an object")
+
+    def items(self, read: Callable[[_Value], _T]) -> tuple[_T, ...]:
+        values = self._expect(list, "a list")
+        return tuple(
+            read(_Value(value, f"{self.place}[{index}]", self.path))
+            for index, value in enumerate(values)
+        )
+
+
+def _join(place: str, key: str) -> str:
+    return f"{place}{': ' if place.startswith('line') and ':' not in place else '.'}{key}"
+
+
+def _recording(line: _Value) -> Recording:
+    raw = line.need("llm_raw")
+    occurrence, strict = line.get("occurrence"), line.get("strict_llm_triples")
+    entities, relations = line.get("llm_entities_parsed"), line.get("llm_relations_parsed")
+    return Recording(
+        id=line.need("id").text(),
+        text=line.need("text").text(),
+        llm_raw=json.dumps(raw.value, ensure_ascii=False)
+        if isinstance(raw.value, dict)
+        else raw.text(),
+        occurrence=occurrence.integer() if occurrence else 0,
+        gold_entities=_all(line.get("gold_entities"), _entity),
+        gold_triples=_all(line.get("gold_triples"), _triple),
+        slm_entities=_all(line.get("slm_entities"), _entity),
+        slm_triples=_all(line.get("slm_triples"), _triple),
+        llm_entities=entities.object() if entities else None,
+        llm_relations=relations.object() if relations else None,
+        strict_llm_triples=strict.items(_listed_triple) if strict else None,
+    )
+
+
+def _all(found: _Value | None, read: Callable[[_Value], _T]) -> tuple[_T, ...]:
+    return found.items(read) if found else ()
+
+
+def _entity(value: _Value) -> RecordedEntity:
+    return RecordedEntity(value.need("text").text(), value.need("type").text(), _prob(value))
+
+
+def _triple(value: _Value) -> Triple:
+    head, tail, kind = (value.need(key).text() for key in ("head", "tail", "type"))
+    return Triple(head, tail, kind, _prob(value))
+
+
+def _prob(value: _Value) -> float | None:
+    found = value.get("prob")
+    return found.number() if found else None
+
+
+def _listed_triple(value: _Value) -> Triple:
+    """A triple written as [head, tail, type]."""
+    texts = value.items(_Value.text)
+    if len(texts) != 3:  # noqa: PLR2004  head, tail, type
+        raise _invalid(value.path, value.place, f"must be [head, tail, type], got {texts!r:.60}")
+    return Triple(*texts)
