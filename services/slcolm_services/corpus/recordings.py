@@ -42,6 +42,7 @@ class Recording:
         text: The sentence.
         llm_raw: The answer. Where an object was recorded in place of a text, that object as JSON.
         occurrence: Which answer to the sentence this is, counted from 0.
+        answer_is_object: Whether an object was recorded in place of the answer's text.
         gold_entities: True mentions, repeated mentions included.
         gold_triples: True triples, repeated ones included, without probabilities.
         slm_entities: Mentions that the SLM found, repeated ones included.
@@ -57,6 +58,7 @@ class Recording:
     text: str
     llm_raw: str
     occurrence: int = 0
+    answer_is_object: bool = False
     gold_entities: tuple[RecordedEntity, ...] = ()
     gold_triples: tuple[Triple, ...] = ()
     slm_entities: tuple[RecordedEntity, ...] = ()
@@ -164,15 +166,15 @@ def _join(place: str, key: str) -> str:
 
 def _recording(line: _Value) -> Recording:
     raw = line.need("llm_raw")
+    is_object = isinstance(raw.value, dict)
     occurrence, strict = line.get("occurrence"), line.get("strict_llm_triples")
     entities, relations = line.get("llm_entities_parsed"), line.get("llm_relations_parsed")
     return Recording(
         id=line.need("id").text(),
         text=line.need("text").text(),
-        llm_raw=json.dumps(raw.value, ensure_ascii=False)
-        if isinstance(raw.value, dict)
-        else raw.text(),
+        llm_raw=json.dumps(raw.value, ensure_ascii=False) if is_object else raw.text(),
         occurrence=occurrence.integer() if occurrence else 0,
+        answer_is_object=is_object,
         gold_entities=_all(line.get("gold_entities"), _entity),
         gold_triples=_all(line.get("gold_triples"), _triple),
         slm_entities=_all(line.get("slm_entities"), _entity),

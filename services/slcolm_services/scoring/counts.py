@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,11 +90,6 @@ class CountMatrix:
             name: Counts(*(int(value) for value in row))
             for name, row in zip(self.types, self.totals(), strict=True)
         }
-
-    def of(self, types: Collection[str]) -> CountMatrix:
-        """The columns of `types`, in this matrix's order."""
-        columns = [index for index, name in enumerate(self.types) if name in types]
-        return CountMatrix(tuple(self.types[index] for index in columns), self.values[:, columns])
 
 
 def tally(
