@@ -29,7 +29,8 @@
     │   ├── ServiceUnavailable           UNAVAILABLE          SERVICE_UNAVAILABLE
     │   └── ProviderUnavailable          UNAVAILABLE          PROVIDER_UNAVAILABLE
     ├── DeadlineTooShort                 DEADLINE_EXCEEDED    DEADLINE_TOO_SHORT
-    └── Cancelled                        CANCELLED            CANCELLED
+    ├── Cancelled                        CANCELLED            CANCELLED
+    └── RemoteError                      as the other service gave them
 
 Each class owns its gRPC status code and its `ErrorInfo` reason. Codes are names, so that this
 file needs no gRPC; the server turns them into statuses.
@@ -50,8 +51,8 @@ class FieldViolation:
     """One thing that is wrong with an input.
 
     Attributes:
-        field: Path of the value, for example `documents[3].entities[0].end`, or the place in a file,
-            for example `line 12: relations[0].type`.
+        field: Path of the value, for example `documents[3].entities[0].end`, or the place in a
+            file, for example `line 12: relations[0].type`.
         problem: What is wrong and what would be right, with the value shown where it is short.
     """
 
@@ -262,3 +263,38 @@ class Cancelled(SlcolmError):
     """The caller went away or cancelled."""
 
     code, reason = "CANCELLED", "CANCELLED"
+
+
+class RemoteError(SlcolmError):
+    """An error that another service answered with; it keeps that service's code and reason.
+
+    Args:
+        message: The service's message.
+        code: Name of the gRPC status code.
+        reason: `ErrorInfo` reason, or the code where there is none.
+        violations: What is wrong with which field.
+        metadata: `ErrorInfo` metadata.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        reason: str,
+        violations: Sequence[FieldViolation] = (),
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, violations=violations, metadata=metadata)
+        self._code = code
+        self._reason = reason
+
+    @property
+    def code(self) -> str:  # type: ignore[override]  # fixed per class everywhere else
+        """Name of the gRPC status code."""
+        return self._code
+
+    @property
+    def reason(self) -> str:  # type: ignore[override]
+        """`ErrorInfo` reason."""
+        return self._reason

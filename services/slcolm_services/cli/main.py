@@ -11,7 +11,7 @@ import click
 
 from slcolm_client import SlcolmClientError
 from slcolm_services.cli.output import describe, emit_json, print_error
-from slcolm_services.errors import FieldViolation, SlcolmError
+from slcolm_services.errors import FieldViolation, RemoteError, SlcolmError
 
 _COMMANDS = {
     "demo": ("demo", "Run the whole sequence on the sample data that ships with SLCoLM."),
@@ -105,8 +105,11 @@ def _report(error: SlcolmError) -> None:
         emit_json(describe(error))
 
 
-def _local(error: SlcolmClientError) -> SlcolmError:
+def _local(error: SlcolmClientError) -> RemoteError:
     """The same error in this process's tree, with the code and reason that the service gave."""
-    violations = tuple(FieldViolation(field, problem) for field, problem in error.violations)
-    names = {"code": error.code, "reason": error.reason or error.code}
-    return type("RemoteError", (SlcolmError,), names)(error.message, violations=violations)
+    return RemoteError(
+        error.message,
+        code=error.code,
+        reason=error.reason or error.code,
+        violations=[FieldViolation(field, problem) for field, problem in error.violations],
+    )

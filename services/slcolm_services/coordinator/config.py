@@ -1,0 +1,48 @@
+"""Configuration of the coordinator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CoordinatorConfig:
+    """Where the other services are, where state lives, and how much is done at once.
+
+    Attributes:
+        extraction_address: `host:port` or any gRPC target of the extraction service.
+        retrieval_address: Likewise, retrieval.
+        guidance_address: Likewise, guidance.
+        evaluation_address: Likewise, evaluation.
+        training_address: Likewise, training.
+        store: Artifact store: a folder or any fsspec URL. Shared with training and extraction.
+        database_url: SQLAlchemy URL of the run database (SQLite or PostgreSQL).
+        executor_id: Name of this coordinator; runs it left unfinished go on when it starts again.
+        max_concurrent_runs: Runs that this process works on at once; more wait in the queue.
+        call_timeout_seconds: Deadline of a call to another service.
+        train_timeout_seconds: Deadline of a whole training.
+        batch_documents: Documents per extraction, retrieval or evaluation call.
+        guide_batch_documents: Documents per guidance call.
+        guide_calls_in_flight: Guidance calls at once.
+        max_dataset_bytes: Largest data set that is accepted.
+        max_predict_documents: Most texts in one `Predict`.
+        watch_poll_seconds: How often a watched run is looked at.
+    """
+
+    extraction_address: str = "127.0.0.1:50051"
+    retrieval_address: str = "127.0.0.1:50052"
+    guidance_address: str = "127.0.0.1:50053"
+    evaluation_address: str = "127.0.0.1:50054"
+    training_address: str = "127.0.0.1:50055"
+    store: str = ".slcolm/store"
+    database_url: str = "sqlite:///.slcolm/runs.sqlite"
+    executor_id: str = "local"
+    max_concurrent_runs: int = 1
+    call_timeout_seconds: float = 300.0
+    train_timeout_seconds: float = 86_400.0
+    batch_documents: int = 32
+    guide_batch_documents: int = 8
+    guide_calls_in_flight: int = 4
+    max_dataset_bytes: int = 512 * 1024 * 1024
+    max_predict_documents: int = 64
+    watch_poll_seconds: float = 0.3

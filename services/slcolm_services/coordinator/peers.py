@@ -1,0 +1,109 @@
+"""The other services, as the coordinator calls them: synchronous stubs, one error tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from slcolm.evaluation.v1 import evaluation_pb2_grpc
+from slcolm.extraction.v1 import extraction_pb2_grpc
+from slcolm.guidance.v1 import guidance_pb2_grpc
+from slcolm.retrieval.v1 import retrieval_pb2_grpc
+from slcolm.training.v1 import training_pb2, training_pb2_grpc
+from slcolm_client import SlcolmClientError, call, connect, error_from_rpc
+from slcolm_services.coordinator.config import CoordinatorConfig
+from slcolm_services.errors import (
+    FieldViolation,
+    RemoteError,
+    ServiceUnavailable,
+    SlcolmError,
+)
+
+ResponseT = TypeVar("ResponseT", bound=Message)
+
+
+class Peers:
+    """Channels and stubs to the five services. Thread-safe; close it when done."""
+
+    def __init__(self, config: CoordinatorConfig) -> None:
+        self._timeout_seconds = config.call_timeout_seconds
+        self._train_timeout_seconds = config.train_timeout_seconds
+        self._addresses = {
+            "extraction": config.extraction_address,
+            "retrieval": config.retrieval_address,
+            "guidance": config.guidance_address,
+            "evaluation": config.evaluation_address,
+            "training": config.training_address,
+        }
+        self._channels = {name: connect(target) for name, target in self._addresses.items()}
+        self.extraction = extraction_pb2_grpc.ExtractionServiceStub(self._channels["extraction"])
+        self.retrieval = retrieval_pb2_grpc.RetrievalServiceStub(self._channels["retrieval"])
+        self.guidance = guidance_pb2_grpc.GuidanceServiceStub(self._channels["guidance"])
+        self.evaluation = evaluation_pb2_grpc.EvaluationServiceStub(self._channels["evaluation"])
+        self.training = training_pb2_grpc.TrainingServiceStub(self._channels["training"])
+
+    def invoke(
+        self,
+        service: str,
+        method: Callable[..., ResponseT],
+        request: Message,
+        *,
+        timeout_seconds: float | None = None,
+    ) -> ResponseT:
+        """Call a service and wait for the answer.
+
+        Args:
+            service: Name of the service, for errors.
+            method: Stub method. Every method called here is idempotent, so it may be retried.
+            request: What is sent.
+            timeout_seconds: Deadline; the configured one where none is given.
+
+        Raises:
+            ServiceUnavailable: The service cannot be reached.
+            RemoteError: The service answered with an error.
+        """
+        try:
+            return call(method, request, timeout_seconds=timeout_seconds or self._timeout_seconds)
+        except SlcolmClientError as error:
+            raise self._translate(service, error) from error
+
+    def train(self, request: training_pb2.TrainRequest) -> Iterator[training_pb2.TrainResponse]:
+        """Train a model, yielding progress; the last message carries the model.
+
+        Closing the iterator cancels the training, which can go on later from its checkpoint.
+
+        Raises:
+            ServiceUnavailable: The service cannot be reached or went away.
+            RemoteError: The training failed.
+        """
+        stream: Any = self.training.Train(
+            request, timeout=self._train_timeout_seconds, wait_for_ready=False
+        )
+        try:
+            yield from stream
+        except grpc.RpcError as error:
+            raise self._translate("training", error_from_rpc(error)) from error
+        finally:
+            stream.cancel()
+
+    def _translate(self, service: str, error: SlcolmClientError) -> SlcolmError:
+        if error.code == "UNAVAILABLE" and not error.reason:
+            return ServiceUnavailable(
+                f"the {service} service at {self._addresses[service]} cannot be reached",
+                metadata={"service": service},
+            )
+        return RemoteError(
+            f"{service}: {error.message}",
+            code=error.code,
+            reason=error.reason or error.code,
+            violations=[FieldViolation(field, problem) for field, problem in error.violations],
+            metadata={"service": service, **error.metadata},
+        )
+
+    def close(self) -> None:
+        """Close every channel."""
+        for channel in self._channels.values():
+            channel.close()

@@ -1,0 +1,169 @@
+"""The coordinator on the wire: requests in, answers out, work off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import grpc
+
+from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
+from slcolm_services.coordinator.config import CoordinatorConfig
+from slcolm_services.coordinator.datasets import Datasets
+from slcolm_services.coordinator.engine import ENDED, Engine
+from slcolm_services.coordinator.online import predict
+from slcolm_services.coordinator.peers import Peers
+from slcolm_services.coordinator.records import Records
+from slcolm_services.coordinator.stages import Stages
+from slcolm_services.errors import (
+    DatasetNotFound,
+    FieldViolation,
+    InvalidInput,
+)
+from slcolm_services.runtime.paging import page
+from slcolm_services.runtime.wire import check_batch, schema_from_wire
+
+_CHUNK_BYTES = 1024 * 1024
+_SPLITS = ("train_dataset", "dev_dataset", "test_dataset")
+
+
+class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
+    """Serves `slcolm.coordinator.v1.CoordinatorService`."""
+
+    def __init__(
+        self,
+        config: CoordinatorConfig,
+        engine: Engine,
+        stages: Stages,
+        peers: Peers,
+        datasets: Datasets,
+        records: Records,
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._stages = stages
+        self._peers = peers
+        self._datasets = datasets
+        self._records = records
+
+    async def UploadDataset(
+        self,
+        request_iterator: AsyncIterator[coordinator_pb2.UploadDatasetRequest],
+        context: grpc.aio.ServicerContext,
+    ) -> coordinator_pb2.UploadDatasetResponse:
+        """Store a data set after checking every line of it."""
+        del context
+        data = bytearray()
+        first: coordinator_pb2.UploadDatasetRequest | None = None
+        async for request in request_iterator:
+            first = first or request
+            data += request.chunk
+            if len(data) > self._config.max_dataset_bytes:
+                raise InvalidInput(
+                    f"a data set may have {self._config.max_dataset_bytes} bytes",
+                    violations=[FieldViolation("chunk", "the data set is too large")],
+                )
+        if first is None:
+            raise InvalidInput("no message came: the first one names the data set")
+        schema = schema_from_wire(first.schema)
+        digest, count = await asyncio.to_thread(
+            self._datasets.add, first.name or "data set", bytes(data), schema
+        )
+        return coordinator_pb2.UploadDatasetResponse(digest=digest, document_count=count)
+
+    async def CreateRun(
+        self, request: coordinator_pb2.CreateRunRequest, context: grpc.aio.ServicerContext
+    ) -> coordinator_pb2.CreateRunResponse:
+        """Start a run over data sets that are in the store."""
+        del context
+        spec = request.spec
+        schema_from_wire(spec.schema, "spec.schema")
+        for field in _SPLITS:
+            digest = getattr(spec, field)
+            if not digest:
+                raise InvalidInput(
+                    f"spec.{field} is missing",
+                    violations=[FieldViolation(f"spec.{field}", "must name a data set")],
+                )
+            if not await asyncio.to_thread(self._datasets.load, digest):
+                raise DatasetNotFound(f"the data set of spec.{field} is empty")
+        run = await asyncio.to_thread(
+            self._engine.create, spec, request.request_id or str(uuid.uuid4())
+        )
+        return coordinator_pb2.CreateRunResponse(run=run)
+
+    async def GetRun(
+        self, request: coordinator_pb2.GetRunRequest, context: grpc.aio.ServicerContext
+    ) -> coordinator_pb2.GetRunResponse:
+        """Describe a run."""
+        del context
+        run = await asyncio.to_thread(self._engine.get, request.run_id)
+        return coordinator_pb2.GetRunResponse(run=run)
+
+    async def ListRuns(
+        self, request: coordinator_pb2.ListRunsRequest, context: grpc.aio.ServicerContext
+    ) -> coordinator_pb2.ListRunsResponse:
+        """List runs, newest first."""
+        del context
+        runs = await asyncio.to_thread(self._engine.list)
+        part, token = page(runs, request.page_size, request.page_token)
+        return coordinator_pb2.ListRunsResponse(runs=part, next_page_token=token)
+
+    async def CancelRun(
+        self, request: coordinator_pb2.CancelRunRequest, context: grpc.aio.ServicerContext
+    ) -> coordinator_pb2.CancelRunResponse:
+        """Stop a run."""
+        del context
+        run = await asyncio.to_thread(self._engine.cancel, request.run_id)
+        return coordinator_pb2.CancelRunResponse(run=run)
+
+    async def ResumeRun(
+        self, request: coordinator_pb2.ResumeRunRequest, context: grpc.aio.ServicerContext
+    ) -> coordinator_pb2.ResumeRunResponse:
+        """Go on with a run."""
+        del context
+        run = await asyncio.to_thread(self._engine.resume, request.run_id)
+        return coordinator_pb2.ResumeRunResponse(run=run)
+
+    async def WatchRun(
+        self, request: coordinator_pb2.WatchRunRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[coordinator_pb2.WatchRunResponse]:
+        """Stream the run as it is now, then every change, until it has ended."""
+        del context
+        previous = None
+        while True:
+            run = await asyncio.to_thread(self._engine.get, request.run_id)
+            if run != previous:
+                yield coordinator_pb2.WatchRunResponse(run=run)
+            if run.state in ENDED:
+                return
+            previous = run
+            await asyncio.sleep(self._config.watch_poll_seconds)
+
+    async def DownloadArtifact(
+        self, request: coordinator_pb2.DownloadArtifactRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[coordinator_pb2.DownloadArtifactResponse]:
+        """Stream a file that a stage has left."""
+        del context
+        digest = await asyncio.to_thread(self._engine.artifact, request.run_id, request.name)
+        data = await asyncio.to_thread(self._records.get_file, digest)
+        for start in range(0, len(data), _CHUNK_BYTES):
+            chunk = data[start : start + _CHUNK_BYTES]
+            yield coordinator_pb2.DownloadArtifactResponse(chunk=chunk)
+
+    async def Predict(
+        self, request: coordinator_pb2.PredictRequest, context: grpc.aio.ServicerContext
+    ) -> coordinator_pb2.PredictResponse:
+        """Run guide and predict on single texts."""
+        del context
+        check_batch(
+            [document.id for document in request.documents],
+            field="documents",
+            limit=self._config.max_predict_documents,
+        )
+        run, artifacts = await asyncio.to_thread(self._engine.ready, request.run_id)
+        policy = await asyncio.to_thread(self._stages.policy, artifacts)
+        return await asyncio.to_thread(
+            predict, self._peers, self._config, run, policy, request.documents
+        )
