@@ -1,0 +1,114 @@
+"""From the project's errors to `google.rpc.Status`, with the details that AIP-193 asks for."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from slcolm_services.errors import (
+    DOMAIN,
+    BudgetExhausted,
+    Cancelled,
+    NotFound,
+    SlcolmError,
+)
+
+DETAILS_TRAILER = "grpc-status-details-bin"
+"""Trailing metadata key under which gRPC carries a serialized `google.rpc.Status`."""
+
+PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
+"""Trailing metadata key that delays the retries of any gRPC client (gRFC A6)."""
+
+_INTERNAL = "internal error; the service's log has it under the request id"
+
+
+def status_of(error: BaseException) -> status_pb2.Status:
+    """Say an error in the words of the wire.
+
+    Errors outside the project's tree may hold anything, document text included, so nothing of
+    them is told: they become INTERNAL with a fixed message.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The status. It always carries `ErrorInfo`, then `BadRequest` where there are violations,
+        `RetryInfo` where the error knows when to come back, `ResourceInfo` for what was not
+        found and `QuotaFailure` for a spent budget; each at most once.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        error = Cancelled("the call was cancelled")
+    if not isinstance(error, SlcolmError):
+        error = SlcolmError(_INTERNAL)
+    status = status_pb2.Status(
+        code=grpc.StatusCode[error.code].value[0],  # pairs of number and words
+        message=error.message,
+    )
+    for detail in _details(error):
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def code_of(status: status_pb2.Status) -> grpc.StatusCode:
+    """The gRPC status code of a status; UNKNOWN for a number that gRPC does not define."""
+    return _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+
+
+def trailers_of(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...]:
+    """Trailing metadata that carries a status's details, and its delay for generic clients."""
+    trailers: list[tuple[str, str | bytes]] = [(DETAILS_TRAILER, status.SerializeToString())]
+    for detail in status.details:
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            info = error_details_pb2.RetryInfo()
+            detail.Unpack(info)
+            trailers.append((PUSHBACK_TRAILER, str(info.retry_delay.ToMilliseconds())))
+    return tuple(trailers)
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _details(error: SlcolmError) -> list[Message]:
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    ]
+    if error.violations:
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(
+                        field=violation.field, description=violation.problem
+                    )
+                    for violation in error.violations
+                ]
+            )
+        )
+    if error.retry_after_seconds is not None:
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    if isinstance(error, NotFound):
+        details.append(
+            error_details_pb2.ResourceInfo(
+                resource_type=error.reason.removesuffix("_NOT_FOUND").lower(),
+                resource_name=next(iter(error.metadata.values()), ""),
+                description=error.message,
+            )
+        )
+    if isinstance(error, BudgetExhausted):
+        details.append(
+            error_details_pb2.QuotaFailure(
+                violations=[
+                    error_details_pb2.QuotaFailure.Violation(
+                        subject="budget", description=error.message
+                    )
+                ]
+            )
+        )
+    return details
