@@ -1,0 +1,62 @@
+"""Files on disk: read with every obstacle named, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from slcolm_services.errors import DataInvalid, FieldViolation
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Read a file.
+
+    Raises:
+        DataInvalid: There is no such file, it is a folder, or it cannot be read.
+    """
+    problem = obstacle(path)
+    if problem is not None:
+        raise DataInvalid(f"{path} cannot be read", violations=[FieldViolation("file", problem)])
+    return Path(path).read_bytes()
+
+
+def obstacle(path: str | os.PathLike[str]) -> str | None:
+    """Why `path` cannot be read as a file; None where it can."""
+    try:
+        with Path(path).open("rb"):
+            return None
+    except FileNotFoundError:
+        return "does not exist"
+    except IsADirectoryError:
+        return "is a folder; a file is needed"
+    except OSError as error:
+        return f"cannot be opened: {error.strerror or error}"
+    except ValueError as error:
+        return f"is not a path: {error}"
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
+    """Write a UTF-8 text file that appears whole or not at all.
+
+    What is written goes to a temporary file beside `path`, which takes its name when the block ends
+    and is removed when the block raises. Folders on the way are made.
+
+    Yields:
+        The open temporary file; lines end in a line feed on every system.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,187 @@
+"""Native data files: a JSON object a line.
+
+    {"id": "a1", "text": "策遂与汝南吕范…",
+     "entities": [{"type": "PER", "start": 0, "end": 1}, …],
+     "relations": [{"type": "其他", "head": 0, "tail": 1}]}
+
+Offsets are code points of the text, half-open; head and tail are indexes into the entities.
+`entities` and `relations` may be left out. Either may carry `prob`, a probability in [0, 1].
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from slcolm_services.corpus.documents import Document, Entity, Relation
+from slcolm_services.corpus.files import obstacle, replacing
+from slcolm_services.corpus.jsonfields import BrokenJson, JsonFields, load_json
+from slcolm_services.corpus.records import (
+    Findings,
+    Record,
+    check_annotations,
+    data_invalid,
+    documents_of,
+    failed,
+)
+from slcolm_services.corpus.schema import TaskSchema
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_documents(
+    path: str | os.PathLike[str], schema: TaskSchema | None = None
+) -> list[Document]:
+    """Read a native data file.
+
+    Args:
+        path: The file.
+        schema: The task; None takes any label.
+
+    Returns:
+        The documents in the order of the file. Repeated annotations stay as they are.
+
+    Raises:
+        DataInvalid: Anything is wrong; `violations` names each problem by line and field.
+    """
+    return documents_of(path, scan(path, schema))
+
+
+def write_documents(path: str | os.PathLike[str], docs: Iterable[Document]) -> None:
+    """Write a native data file; it appears whole or not at all, an old one is replaced.
+
+    Raises:
+        DataInvalid: A document could not be read back: an id or text is empty or holds a lone
+            surrogate, an offset or index is out of range. Nothing is written.
+    """
+    with replacing(path) as file:
+        for number, doc in enumerate(docs, 1):
+            line = format_line(doc)
+            problems = _record(line, number, None).problems
+            errors = [problem for problem in problems if problem.severity == "error"]
+            if errors:
+                raise data_invalid(path, errors)
+            file.write(line + "\n")
+
+
+def parse_line(line: str, schema: TaskSchema | None = None) -> Document:
+    """Read one line of a native data file.
+
+    Raises:
+        DataInvalid: Anything is wrong; `violations` names each field.
+    """
+    record = _record(line, None, schema)
+    if record.document is None:
+        raise data_invalid("the line", [p for p in record.problems if p.severity == "error"])
+    return record.document
+
+
+def format_line(doc: Document) -> str:
+    """Write one document as a line, without the line's end; Chinese stays as it is."""
+    value = {
+        "id": doc.id,
+        "text": doc.text,
+        "entities": [
+            {"type": entity.type, "start": entity.start, "end": entity.end} | _prob(entity.prob)
+            for entity in doc.entities
+        ],
+        "relations": [
+            {"type": relation.type, "head": relation.head, "tail": relation.tail}
+            | _prob(relation.prob)
+            for relation in doc.relations
+        ],
+    }
+    return json.dumps(value, ensure_ascii=False)
+
+
+def scan(path: str | os.PathLike[str], schema: TaskSchema | None = None) -> Iterator[Record]:
+    """Go through a native data file, a line in memory at a time. Blank lines are passed over."""
+    problem = obstacle(path)
+    if problem is not None:
+        yield failed(None, "file", problem)
+        return
+    offset = 0
+    with Path(path).open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            if raw.startswith(_BOM) and number == 1:
+                yield failed(
+                    1, "file", "starts with a byte order mark; save as UTF-8 without signature"
+                )
+            content = raw.removeprefix(_BOM) if number == 1 else raw
+            if content.strip():
+                yield _decoded(content, number, offset + len(raw) - len(content), schema)
+            offset += len(raw)
+
+
+def _decoded(content: bytes, number: int, offset: int, schema: TaskSchema | None) -> Record:
+    try:
+        line = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return failed(
+            number,
+            "file",
+            f"is not UTF-8: {error.reason}, byte 0x{content[error.start]:02x} at byte offset "
+            f"{offset + error.start}",
+        )
+    return _record(line, number, schema)
+
+
+def _record(line: str, number: int | None, schema: TaskSchema | None) -> Record:
+    found = Findings(number)
+    try:
+        value = load_json(line, found)
+    except BrokenJson as error:
+        return failed(number, "json", str(error))
+    return found.record(_document(value, schema, found))
+
+
+def _document(value: Any, schema: TaskSchema | None, found: Findings) -> Document | None:
+    fields = JsonFields.of(value, "document", found)
+    if fields is None:
+        return None
+    fields.only("id", "text", "entities", "relations")
+    name = fields.string("id")
+    text = fields.string("text")
+    entities = [_entity(item) for item in fields.objects("entities")]
+    relations = [_relation(item) for item in fields.objects("relations")]
+    if name is not None and not name.strip():
+        found.error("id", "must not be empty")
+    if text is not None:
+        if not text.strip():
+            found.error("text", "must not be empty")
+        check_annotations(entities, relations, text_length=len(text), schema=schema, found=found)
+    if name is None or text is None:
+        return None
+    return Document(
+        name,
+        text,
+        tuple(entity for entity in entities if entity is not None),
+        tuple(relation for relation in relations if relation is not None),
+    )
+
+
+def _entity(fields: JsonFields | None) -> Entity | None:
+    if fields is None:
+        return None
+    fields.only("type", "start", "end", "prob")
+    kind, start, end = fields.string("type"), fields.integer("start"), fields.integer("end")
+    prob = fields.probability("prob")
+    return None if kind is None or start is None or end is None else Entity(kind, start, end, prob)
+
+
+def _relation(fields: JsonFields | None) -> Relation | None:
+    if fields is None:
+        return None
+    fields.only("type", "head", "tail", "prob")
+    kind, head, tail = fields.string("type"), fields.integer("head"), fields.integer("tail")
+    prob = fields.probability("prob")
+    return (
+        None if kind is None or head is None or tail is None else Relation(kind, head, tail, prob)
+    )
+
+
+def _prob(prob: float | None) -> dict[str, float]:
+    return {} if prob is None else {"prob": prob}
