@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ _MAX_SPAN_TOKENS = 256
 _MAX_TYPES = 10_000
 _MAX_NAME_CHARACTERS = 500
 _MAX_VECTOR_DIMENSION = 65_536
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _KEYS = frozenset(
     {
         "format",
@@ -221,8 +223,10 @@ def _check_files(
     for name, digest in manifest.files.items():
         place, path = f"files[{name!r}]", folder / name
         # A plain name cannot leave the folder, but the file behind it may be a link.
-        if name in {"", ".", "..", MANIFEST_FILE} or "/" in name or "\\" in name or "\0" in name:
-            problems.append(FieldViolation(place, "must be a plain file name"))
+        if not _PLAIN_NAME.fullmatch(name) or name == MANIFEST_FILE:
+            problems.append(
+                FieldViolation(place, "must be a plain file name of letters, digits and ._-")
+            )
         elif not path.is_file():
             problems.append(FieldViolation(place, "the file is missing"))
         elif path.resolve().parent != root:

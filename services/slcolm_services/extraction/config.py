@@ -1,0 +1,59 @@
+"""Settings of the extraction service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slcolm_services.errors import ConfigInvalid, FieldViolation
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """Limits and threads of a loaded model.
+
+    Attributes:
+        batch_tokens: Most tokens, padding included, that pass a model at once. More costs memory
+            and brings next to no speed on a CPU.
+        max_text_characters: Longest text that is tokenized at all.
+        threads: Threads of the graphs; 0 for as many as there are processors to use.
+    """
+
+    batch_tokens: int = 4096
+    max_text_characters: int = 20_000
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        self._check_least(batch_tokens=1, max_text_characters=1, threads=0)
+
+    def _check_least(self, **least: int) -> None:
+        violations = [
+            FieldViolation(name, f"must be at least {bound}, got {getattr(self, name)}")
+            for name, bound in least.items()
+            if getattr(self, name) < bound
+        ]
+        if violations:
+            raise ConfigInvalid("the extraction settings cannot be used", violations=violations)
+
+
+@dataclass(frozen=True)
+class ExtractionConfig(EngineConfig):
+    """Settings of the extraction service; each model it loads gets the limits and threads.
+
+    Attributes:
+        store: Root of the artifact store: a folder or an fsspec URL.
+        cache: Folder for models fetched from a remote store.
+        model: Model folder that is the default from the start; None to wait for `LoadModel`.
+        max_batch_documents: Most texts in a request.
+        max_loaded_models: Models kept in memory; the one used longest ago goes first.
+    """
+
+    store: str = "slcolm-home/store"
+    cache: Path = Path("slcolm-home/cache")
+    model: Path | None = None
+    max_batch_documents: int = 256
+    max_loaded_models: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_least(max_batch_documents=1, max_loaded_models=1)
