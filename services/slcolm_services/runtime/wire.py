@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from slcolm.common.v1 import common_pb2
-
 from slcolm_services.corpus.documents import Document, Entity, Relation, Triple
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.errors import BatchTooLarge, FieldViolation, InvalidInput

@@ -1,0 +1,300 @@
+"""Artifacts under the digest of their content: data sets, models, reports, results of stages.
+
+    ROOT/KIND/DIGEST                  bytes
+    ROOT/KIND/REVISION/...            the files of a folder
+    ROOT/KIND/REVISION/SHA256SUMS     their digests; its own SHA-256 is the folder's revision
+    ROOT/KIND/records/KEY             a small value under a key that the caller derived
+
+The root is a folder or any fsspec URL. A folder exists once its SHA256SUMS does, which is written
+last; `sha256sum -c SHA256SUMS` checks one by hand. Bytes appear as a whole: on a local disk by
+renaming, on an object store because an object does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from slcolm_services.errors import (
+    ArtifactCorrupt,
+    ArtifactNotFound,
+    ConfigInvalid,
+    FieldViolation,
+    InvalidInput,
+)
+
+_MANIFEST = "SHA256SUMS"
+_RECORDS = "records"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KIND = re.compile(r"[a-z][a-z0-9-]*")
+
+
+class ArtifactStore:
+    """Content-addressed artifacts. Thread-safe; every method blocks on disk or network.
+
+    Putting is idempotent, and replaces a damaged artifact by a sound one.
+
+    Args:
+        root: A folder or an fsspec URL, for example `s3://bucket/slcolm`. Made when needed.
+
+    Raises:
+        ConfigInvalid: The URL's protocol is unknown or its library is not installed.
+    """
+
+    def __init__(self, root: str) -> None:
+        try:
+            self._fs, path = fsspec.core.url_to_fs(root)
+        except (ImportError, ValueError) as error:
+            raise ConfigInvalid(
+                f"artifact store {root!r} cannot be used: {error}",
+                violations=[FieldViolation("store", str(error))],
+            ) from error
+        self._root = path.rstrip("/")
+        self._is_local = isinstance(self._fs, LocalFileSystem)
+
+    def put_bytes(self, kind: str, data: bytes) -> str:
+        """Store bytes; returns their SHA-256."""
+        digest = hashlib.sha256(data).hexdigest()
+        self._write(self._path(kind, digest), data)
+        return digest
+
+    def put_file(self, kind: str, path: Path) -> str:
+        """Store a file's bytes; returns their SHA-256."""
+        digest = file_digest(path)
+        self._copy_in(path, self._path(kind, digest))
+        return digest
+
+    def get_bytes(self, kind: str, digest: str) -> bytes:
+        """Read bytes.
+
+        Raises:
+            ArtifactNotFound: There are none under this digest.
+            ArtifactCorrupt: They do not match it.
+        """
+        data = self._read(self._path(kind, digest), kind, digest)
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise _corrupt(kind, digest, "its bytes do not match the digest")
+        return data
+
+    def put_folder(self, kind: str, folder: Path) -> str:
+        """Store a folder's files; returns the revision, which their paths and bytes make.
+
+        Raises:
+            InvalidInput: The folder holds no file, or a name that no manifest can carry.
+        """
+        files = sorted(
+            name
+            for name in (
+                path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+            )
+            if name != _MANIFEST
+        )
+        if not files:
+            raise InvalidInput(f"{folder} holds no files")
+        if unfit := [name for name in files if "\n" in name or "\\" in name]:
+            raise InvalidInput(
+                f"{folder} holds a file with a name that cannot be kept: {unfit[0]!r}"
+            )
+        manifest = "".join(f"{file_digest(folder / name)}  {name}\n" for name in files).encode()
+        revision = hashlib.sha256(manifest).hexdigest()
+        target = self._path(kind, revision)
+        for name in files:
+            self._copy_in(folder / name, f"{target}/{name}")
+        self._write(f"{target}/{_MANIFEST}", manifest)
+        return revision
+
+    def fetch_folder(self, kind: str, revision: str, cache: Path) -> Path:
+        """A local folder with the files of a revision, checked against their digests.
+
+        Args:
+            kind: Kind of artifact.
+            revision: What `put_folder` returned.
+            cache: Folder that keeps what was fetched; not used where the store is a local folder.
+
+        Returns:
+            Path of the folder. It is shared: do not write to it.
+
+        Raises:
+            ArtifactNotFound: There is no such revision.
+            ArtifactCorrupt: A file is missing or does not match its digest.
+        """
+        source = self._path(kind, revision)
+        manifest = self._read(f"{source}/{_MANIFEST}", kind, revision)
+        if hashlib.sha256(manifest).hexdigest() != revision:
+            raise _corrupt(kind, revision, f"{_MANIFEST} does not match the revision")
+        digests = _read_manifest(manifest, kind, revision)
+        if self._is_local:
+            _check_folder(Path(source), digests, kind, revision)
+            return Path(source)
+        target = cache / revision
+        with suppress(ArtifactCorrupt):
+            _check_folder(target, digests, kind, revision)
+            return target
+        partial = cache / f".{revision}.{uuid.uuid4().hex}.partial"
+        try:
+            for name in digests:
+                (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):
+                    self._fs.get_file(f"{source}/{name}", str(partial / name))
+            _check_folder(partial, digests, kind, revision)
+            (partial / _MANIFEST).write_bytes(manifest)
+            _replace_folder(partial, target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        _check_folder(target, digests, kind, revision)
+        return target
+
+    def exists(self, kind: str, digest: str) -> bool:
+        """Whether bytes or a whole folder stand under this digest; their content is not read."""
+        path = self._path(kind, digest)
+        return bool(self._fs.isfile(path) or self._fs.isfile(f"{path}/{_MANIFEST}"))
+
+    def list(self, kind: str) -> tuple[str, ...]:
+        """Digests of all artifacts of a kind, sorted."""
+        self._fs.invalidate_cache()
+        try:
+            paths: list[str] = self._fs.ls(self._folder(kind), detail=False)
+        except FileNotFoundError:
+            return ()
+        names = {path.rstrip("/").rpartition("/")[2] for path in paths}
+        return tuple(
+            sorted(name for name in names if _DIGEST.fullmatch(name) and self.exists(kind, name))
+        )
+
+    def put_record(self, kind: str, key: str, data: bytes) -> None:
+        """Keep a value under a key, over what was there.
+
+        Args:
+            kind: Kind of artifact that the value belongs to.
+            key: A SHA-256 in hexadecimal, of what the value was made from.
+            data: The value.
+        """
+        check = hashlib.sha256(data).hexdigest().encode()
+        self._write(self._record(kind, key), check + b"\n" + data)
+
+    def get_record(self, kind: str, key: str) -> bytes:
+        """The value under a key.
+
+        Raises:
+            ArtifactNotFound: There is none.
+            ArtifactCorrupt: It is damaged.
+        """
+        check, _, data = self._read(self._record(kind, key), kind, key).partition(b"\n")
+        if hashlib.sha256(data).hexdigest().encode() != check:
+            raise _corrupt(kind, key, "the record is damaged")
+        return data
+
+    def _folder(self, kind: str) -> str:
+        if not _KIND.fullmatch(kind):
+            raise InvalidInput(f"{kind!r} is no kind of artifact")
+        return f"{self._root}/{kind}"
+
+    def _path(self, kind: str, digest: str) -> str:
+        return f"{self._folder(kind)}/{_checked(digest)}"
+
+    def _record(self, kind: str, key: str) -> str:
+        return f"{self._folder(kind)}/{_RECORDS}/{_checked(key)}"
+
+    def _read(self, path: str, kind: str, name: str) -> bytes:
+        try:
+            data: bytes = self._fs.cat_file(path)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise ArtifactNotFound(
+                f"there is no {name} among the {kind} of the store",
+                metadata={"artifact": f"{kind}/{name}"},
+            ) from error
+        return data
+
+    def _write(self, path: str, data: bytes) -> None:
+        if not self._is_local:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._fs.pipe_file(path, data)
+            return
+        with _Partial(Path(path)) as partial:
+            partial.write_bytes(data)
+
+    def _copy_in(self, source: Path, path: str) -> None:
+        if not self._is_local:
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            self._fs.put_file(str(source), path)
+            return
+        with _Partial(Path(path)) as partial:
+            shutil.copyfile(source, partial)
+
+
+class _Partial:
+    """A file beside the target that takes the target's place once it is written and on disk."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.with_name(f".{target.name}.{uuid.uuid4().hex}.partial")
+
+    def __enter__(self) -> Path:
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        return self._path
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                with self._path.open("rb+") as file:
+                    os.fsync(file.fileno())
+                self._path.replace(self._target)
+        finally:
+            self._path.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checked(digest: str) -> str:
+    # Digests come from requests and become paths.
+    if not _DIGEST.fullmatch(digest):
+        raise InvalidInput(
+            f"{digest[:80]!r} is not a digest: 64 hexadecimal digits in lower case are expected"
+        )
+    return digest
+
+
+def _read_manifest(manifest: bytes, kind: str, revision: str) -> dict[str, str]:
+    digests = {}
+    for line in manifest.decode().rstrip("\n").split("\n"):
+        digest, _, name = line.partition("  ")
+        path = PurePosixPath(name)
+        if not name or path.is_absolute() or ".." in path.parts:
+            raise _corrupt(kind, revision, f"{_MANIFEST} names {name!r}, outside the folder")
+        digests[name] = digest
+    return digests
+
+
+def _check_folder(folder: Path, digests: dict[str, str], kind: str, revision: str) -> None:
+    for name, digest in digests.items():
+        path = folder / name
+        if not path.is_file():
+            raise _corrupt(kind, revision, f"{name} is missing")
+        if file_digest(path) != digest:
+            raise _corrupt(kind, revision, f"{name} does not match its digest")
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Put a fetched folder in its place; another process may do the same at the same time."""
+    shutil.rmtree(target, ignore_errors=True)
+    with suppress(OSError):  # the other process was faster: its files are the same
+        source.rename(target)
+
+
+def _corrupt(kind: str, name: str, problem: str) -> ArtifactCorrupt:
+    return ArtifactCorrupt(
+        f"{name} among the {kind} of the store is damaged: {problem}",
+        metadata={"artifact": f"{kind}/{name}"},
+    )
