@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -90,20 +91,8 @@ class ArtifactStore:
         Raises:
             InvalidInput: The folder holds no file, or a name that no manifest can carry.
         """
-        files = sorted(
-            name
-            for name in (
-                path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-            )
-            if name != _MANIFEST
-        )
-        if not files:
-            raise InvalidInput(f"{folder} holds no files")
-        if unfit := [name for name in files if "\n" in name or "\\" in name]:
-            raise InvalidInput(
-                f"{folder} holds a file with a name that cannot be kept: {unfit[0]!r}"
-            )
-        manifest = "".join(f"{file_digest(folder / name)}  {name}\n" for name in files).encode()
+        files = _file_digests(folder)
+        manifest = _manifest(files)
         revision = hashlib.sha256(manifest).hexdigest()
         target = self._path(kind, revision)
         for name in files:
@@ -249,6 +238,35 @@ class _Partial:
                 self._path.replace(self._target)
         finally:
             self._path.unlink(missing_ok=True)
+
+
+def folder_revision(folder: Path) -> str:
+    """The revision that `ArtifactStore.put_folder` would give a folder; nothing is stored.
+
+    Raises:
+        InvalidInput: The folder holds no file, or a name that no manifest can carry.
+    """
+    return hashlib.sha256(_manifest(_file_digests(folder))).hexdigest()
+
+
+def _file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file by its path in the folder, in the order of the paths."""
+    names = sorted(
+        name
+        for name in (
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        )
+        if name != _MANIFEST
+    )
+    if not names:
+        raise InvalidInput(f"{folder} holds no files")
+    if unfit := [name for name in names if "\n" in name or "\\" in name]:
+        raise InvalidInput(f"{folder} holds a file with a name that cannot be kept: {unfit[0]!r}")
+    return {name: file_digest(folder / name) for name in names}
+
+
+def _manifest(digests: Mapping[str, str]) -> bytes:
+    return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
 
 
 def file_digest(path: Path) -> str:
