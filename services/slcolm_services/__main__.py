@@ -1,0 +1,5 @@
+"""`python -m slcolm_services` is the `slcolm` command."""
+
+from slcolm_services.cli import main
+
+main()

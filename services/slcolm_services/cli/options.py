@@ -1,0 +1,104 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from slcolm_services.errors import ConfigInvalid, FieldViolation
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+existing_file = click.Path(path_type=Path)
+"""A path that is looked at later, so that a missing file is reported like any other problem."""
+
+
+def default_home() -> Path:
+    """Where embedded services keep their state: $SLCOLM_HOME, else `~/.slcolm`."""
+    return Path(os.environ.get("SLCOLM_HOME") or Path.home() / ".slcolm")
+
+
+home_option = click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=default_home,
+    show_default="$SLCOLM_HOME or ~/.slcolm",
+    help="Folder where the services that this command starts keep all state.",
+)
+coordinator_option = click.option(
+    "--coordinator",
+    metavar="HOST:PORT",
+    envvar="SLCOLM_COORDINATOR",
+    help="Use the coordinator that runs there instead of starting services.",
+)
+
+
+def guidance_options(command: CommandT) -> CommandT:
+    """Add the options that choose and configure the LLM."""
+    for option in reversed(
+        (
+            click.option(
+                "--guide",
+                "provider",
+                type=click.Choice(["offline", "replay", "openai"]),
+                default="offline",
+                show_default=True,
+                help="Who guides: rules without any LLM, recorded answers, or an "
+                "OpenAI-compatible endpoint.",
+            ),
+            click.option(
+                "--recordings",
+                type=existing_file,
+                multiple=True,
+                help="Recorded answers for --guide replay; may be repeated.",
+            ),
+            click.option("--llm-base-url", help="Endpoint for --guide openai."),
+            click.option("--llm-model", help="Model name for --guide openai."),
+            click.option(
+                "--llm-key-env",
+                default="OPENAI_API_KEY",
+                show_default=True,
+                help="Environment variable that holds the key.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def guidance_settings(
+    provider: str,
+    recordings: tuple[Path, ...],
+    llm_base_url: str | None,
+    llm_model: str | None,
+    llm_key_env: str,
+) -> dict[str, Any]:
+    """The `[guidance]` section for these options.
+
+    Raises:
+        ConfigInvalid: An option that the provider needs is missing.
+    """
+    settings: dict[str, Any] = {"provider": provider}
+    if provider == "replay":
+        if not recordings:
+            raise ConfigInvalid("--guide replay needs --recordings FILE")
+        missing = [path for path in recordings if not path.is_file()]
+        if missing:
+            raise ConfigInvalid(
+                "recordings cannot be read",
+                violations=[FieldViolation(str(path), "is not a file") for path in missing],
+            )
+        settings["recordings"] = [str(path.absolute()) for path in recordings]
+    elif recordings:
+        raise ConfigInvalid("--recordings goes with --guide replay only")
+    if provider == "openai":
+        if not llm_model:
+            raise ConfigInvalid("--guide openai needs --llm-model NAME")
+        settings |= {"model": llm_model, "api_key_env": llm_key_env}
+        if llm_base_url:
+            settings["base_url"] = llm_base_url
+    return settings

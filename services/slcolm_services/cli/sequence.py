@@ -1,0 +1,237 @@
+"""Running the sequence for a command: check the files, reach a coordinator, watch, collect."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.rpc import code_pb2, error_details_pb2
+
+from slcolm.coordinator.v1 import coordinator_pb2
+from slcolm.training.v1 import training_pb2
+from slcolm_client import Client
+from slcolm_services.cli.output import console
+from slcolm_services.cli.watching import follow, seconds
+from slcolm_services.corpus.documents import Document
+from slcolm_services.corpus.formats import read_any
+from slcolm_services.corpus.jsonl import format_line
+from slcolm_services.corpus.schema_file import read_schema
+from slcolm_services.embedded import Embedded, Settings
+from slcolm_services.errors import (
+    Cancelled,
+    ConfigInvalid,
+    DataInvalid,
+    FieldViolation,
+    RemoteError,
+    SlcolmError,
+)
+from slcolm_services.runtime.store import ArtifactStore
+from slcolm_services.runtime.wire import schema_to_wire
+
+_FILES = ("report.json", "merged.jsonl")
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """What `slcolm run` and `slcolm demo` run.
+
+    Attributes:
+        task: Task schema file.
+        train: Training data in any format that is read.
+        dev: Dev data.
+        test: Test data.
+        provider: Provider of the guidance service.
+        demonstrations: Demonstrations per prompt.
+        training: Fields of `TrainOptions`.
+    """
+
+    task: Path
+    train: Path
+    dev: Path
+    test: Path
+    provider: str
+    demonstrations: int
+    training: Mapping[str, Any]
+
+
+def execute(
+    sequence: Sequence,
+    *,
+    out: Path,
+    home: Path,
+    coordinator: str | None,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Run the sequence and leave its files in `out`.
+
+    Args:
+        sequence: What to run.
+        out: Folder for the results. Files in it are replaced one by one, each as a whole, and only
+            when the run has succeeded.
+        home: Home of the embedded services.
+        coordinator: Address of a coordinator to use instead of embedded services.
+        settings: Settings of the embedded services.
+
+    Returns:
+        The report, with what was measured of each stage under `stages`.
+
+    Raises:
+        DataInvalid: A file has problems; all problems of all files are named.
+        SlcolmError: The run failed.
+    """
+    schema = read_schema(sequence.task)
+    datasets = _read_all(
+        {"train": sequence.train, "dev": sequence.dev, "test": sequence.test}, schema
+    )
+    _check_writable(out)
+    with _coordinator(home, coordinator, settings) as (address, embedded):
+        client = Client(address)
+        wire_schema = schema_to_wire(schema)
+        digests = {
+            f"{split}_dataset": client.upload_dataset(name, data, wire_schema).digest
+            for split, (name, data) in datasets.items()
+        }
+        spec = coordinator_pb2.RunSpec(
+            schema=wire_schema,
+            training=training_pb2.TrainOptions(**sequence.training),
+            provider=sequence.provider,
+            demonstration_count=sequence.demonstrations,
+            display_name=out.name,
+            **digests,
+        )
+        run = client.create_run(spec)
+        peaks: dict[str, dict[str, int]] = {}
+
+        def on_stage_end(name: str) -> None:
+            if embedded is not None:
+                peaks[name] = embedded.take_peak_bytes()
+
+        try:
+            run = follow(client.watch_run(run.id), console(stderr=True), on_stage_end=on_stage_end)
+        except KeyboardInterrupt:
+            client.cancel_run(run.id)
+            raise
+        _raise_if_failed(run)
+        report = _collect(client, run, out, peaks)
+        if embedded is not None:
+            store = ArtifactStore(str(home.absolute() / "store"))
+            model = store.fetch_folder("models", run.model_revision, home.absolute() / "cache")
+            _replace_folder(model, out / "model")
+    return report
+
+
+def _read_all(paths: Mapping[str, Path], schema: Any) -> dict[str, tuple[str, bytes]]:
+    violations: list[FieldViolation] = []
+    read: dict[str, tuple[str, bytes]] = {}
+    for split, path in paths.items():
+        try:
+            documents = read_any(path, schema)
+        except DataInvalid as error:
+            found = error.violations or (FieldViolation("file", error.message),)
+            violations += [FieldViolation(f"{path}: {item.field}", item.problem) for item in found]
+            continue
+        read[split] = (path.name, _native(documents))
+    if violations:
+        raise DataInvalid("data files have problems", violations=violations)
+    return read
+
+
+def _native(documents: list[Document]) -> bytes:
+    return "".join(format_line(document) + "\n" for document in documents).encode()
+
+
+def _check_writable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ConfigInvalid(f"--out {out} cannot be written: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _coordinator(
+    home: Path, address: str | None, settings: Settings
+) -> Iterator[tuple[str, Embedded | None]]:
+    if address is not None:
+        yield address, None
+        return
+    with Embedded(home, settings=settings) as embedded:
+        yield embedded.coordinator, embedded
+
+
+def _raise_if_failed(run: coordinator_pb2.Run) -> None:
+    if run.state == coordinator_pb2.RUN_STATE_CANCELLED:
+        raise Cancelled(f"run {run.id} was cancelled; `slcolm runs resume {run.id}` goes on")
+    if run.state != coordinator_pb2.RUN_STATE_FAILED:
+        return
+    reason = code_pb2.Code.Name(run.error.code)
+    violations: list[FieldViolation] = []
+    for detail in run.error.details:
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info):
+            reason = info.reason
+        elif detail.Unpack(bad):
+            violations += [FieldViolation(v.field, v.description) for v in bad.field_violations]
+    stage = next((s.name for s in run.stages if s.state == coordinator_pb2.RUN_STATE_FAILED), "")
+    raise RemoteError(
+        f"run {run.id} failed in stage {stage}: {run.error.message}",
+        code=code_pb2.Code.Name(run.error.code),
+        reason=reason,
+        violations=violations,
+    )
+
+
+def _collect(
+    client: Client, run: coordinator_pb2.Run, out: Path, peaks: Mapping[str, Mapping[str, int]]
+) -> dict[str, Any]:
+    stages = [
+        {
+            "name": stage.name,
+            "seconds": round(seconds(stage), 3),
+            "reused": stage.reused,
+            "message": stage.message,
+            "peak_memory_bytes": dict(peaks.get(stage.name, {})),
+        }
+        for stage in run.stages
+    ]
+    data = {name: client.download(run.id, name) for name in _FILES}
+    report: dict[str, Any] = json.loads(data["report.json"])
+    report["stages"] = stages
+    data["report.json"] = _json_bytes(report)
+    data["run.json"] = _json_bytes({"run_id": run.id, "stages": stages})
+    for name, content in data.items():
+        _replace_file(out / name, content)
+    return report
+
+
+def _json_bytes(value: object) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        Path(temporary).unlink(missing_ok=True)
+        raise SlcolmError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+        copy = Path(temporary) / "new"
+        shutil.copytree(source, copy)
+        if target.exists():
+            target.rename(Path(temporary) / "old")
+        copy.rename(target)

@@ -1,0 +1,52 @@
+"""`slcolm serve`: one service in this process."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+
+import click
+
+from slcolm_services.runtime.config import ServerConfig, load_section
+from slcolm_services.runtime.service import run_service
+
+_ROLES = {
+    "extraction": "ExtractionConfig",
+    "retrieval": "RetrievalConfig",
+    "guidance": "GuidanceConfig",
+    "evaluation": "EvaluationConfig",
+    "training": "TrainingConfig",
+    "coordinator": "CoordinatorConfig",
+}
+
+
+@click.command()
+@click.option("--role", type=click.Choice(list(_ROLES)), required=True, help="Which service.")
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file with the sections [server] and [ROLE].",
+)
+@click.option("--print-config", is_flag=True, help="Print the configuration in force and stop.")
+def serve(role: str, config_path: Path | None, print_config: bool) -> None:
+    r"""Start one service and serve until SIGTERM or Ctrl-C.
+
+    Configuration comes from a TOML file and from the environment, which wins:
+    SLCOLM_SERVER_PORT=50051, SLCOLM_EXTRACTION_STORE=s3://bucket/slcolm, and so on.
+
+    \b
+    Example:
+      SLCOLM_SERVER_PORT=50051 slcolm serve --role extraction --config slcolm.toml
+    """
+    room = f"slcolm_services.{role}"
+    config_type = getattr(importlib.import_module(f"{room}.config"), _ROLES[role])
+    server = load_section(ServerConfig, "server", path=config_path, environ=os.environ)
+    config = load_section(config_type, role, path=config_path, environ=os.environ)
+    if print_config:
+        click.echo(server)
+        click.echo(config)
+        return
+    service = importlib.import_module(f"{room}.service").build(config)
+    run_service(service, server, role=role)

@@ -1,0 +1,297 @@
+"""Every service as a process on loopback, with all state in one home folder.
+
+    HOME/store      data sets, models, reports       HOME/runs.sqlite     runs and their stages
+    HOME/qdrant     demonstrations                   HOME/ledger.sqlite   LLM answers and spending
+    HOME/training   checkpoints                      HOME/logs            a log file per service
+    HOME/config     what each service was started with
+
+The same code as in a cluster, with embedded back ends. One process tree works in a home at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import psutil
+import structlog
+
+from slcolm_client import connect, wait_until_ready
+from slcolm_services.errors import HomeInUse, ServiceUnavailable
+
+_log = structlog.get_logger(__name__)
+
+PEERS = ("training", "extraction", "retrieval", "guidance", "evaluation")
+"""Roles that stand alone; the coordinator is started when their addresses are known."""
+_START_SECONDS = 120.0
+_STOP_SECONDS = 15.0
+_SAMPLE_SECONDS = 0.2
+_LOG_TAIL_LINES = 8
+
+Settings = Mapping[str, Mapping[str, Any]]
+"""Configuration section to key to value."""
+
+
+@dataclass
+class _Child:
+    role: str
+    process: subprocess.Popen[str]
+    log: Path
+    address: str = ""
+    peak_bytes: int = 0
+
+
+@dataclass
+class _Watch:
+    """Samples the memory of the children, whose peak is asked for by stage."""
+
+    children: Mapping[str, _Child]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.stop.wait(_SAMPLE_SECONDS):
+            for child in list(self.children.values()):
+                child.peak_bytes = max(child.peak_bytes, _resident_bytes(child.process.pid))
+
+
+class Embedded:
+    """A process tree of services. Use it as a context manager.
+
+    Args:
+        home: Folder for all state; made where there is none.
+        settings: Configuration beside the defaults, by section, for example
+            `{"guidance": {"provider": "replay"}}`.
+        coordinator_port: Port of the coordinator; 0 takes a free one.
+
+    Raises (on entering):
+        HomeInUse: Another process tree works in the home.
+        ServiceUnavailable: A service did not start; the message holds the end of its log.
+    """
+
+    def __init__(
+        self, home: Path, *, settings: Settings | None = None, coordinator_port: int = 0
+    ) -> None:
+        self._home = home.absolute()
+        self._settings = settings or {}
+        self._coordinator_port = coordinator_port
+        self._children: dict[str, _Child] = {}
+        self._watch = _Watch(self._children)
+        self._cleanup = contextlib.ExitStack()
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Role to `host:port`."""
+        return {role: child.address for role, child in self._children.items()}
+
+    @property
+    def coordinator(self) -> str:
+        """Address of the coordinator."""
+        return self._children["coordinator"].address
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as cleanup:
+            self._make_home()
+            cleanup.enter_context(_locked(self._home / "lock"))
+            cleanup.callback(self._stop)
+            for role in PEERS:
+                self._spawn(role, self._role_settings(role))
+            for role in PEERS:
+                self._await_address(self._children[role])
+            self._spawn("coordinator", self._role_settings("coordinator"))
+            self._await_address(self._children["coordinator"])
+            self._await_ready()
+            threading.Thread(target=self._watch.run, name="memory", daemon=True).start()
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._watch.stop.set()
+        self._cleanup.close()
+
+    def check(self) -> None:
+        """Raise `ServiceUnavailable` when a service has ended."""
+        for child in self._children.values():
+            if child.process.poll() is not None:
+                raise _ended(child)
+
+    def take_peak_bytes(self) -> dict[str, int]:
+        """Largest resident memory of each service with its children since the last call."""
+        peaks = {}
+        for role, child in self._children.items():
+            peaks[role] = max(child.peak_bytes, _resident_bytes(child.process.pid))
+            child.peak_bytes = 0
+        return peaks
+
+    def _make_home(self) -> None:
+        for name in ("store", "qdrant", "training", "logs", "config", "cache"):
+            (self._home / name).mkdir(parents=True, exist_ok=True)
+
+    def _role_settings(self, role: str) -> dict[str, dict[str, Any]]:
+        home = self._home
+        defaults: dict[str, dict[str, Any]] = {
+            "training": {"store": str(home / "store"), "work_dir": str(home / "training")},
+            "extraction": {"store": str(home / "store"), "cache_dir": str(home / "cache")},
+            "retrieval": {"folder": str(home / "qdrant")},
+            "guidance": {"ledger_url": f"sqlite:///{home / 'ledger.sqlite'}"},
+            "evaluation": {},
+            "coordinator": {
+                "store": str(home / "store"),
+                "database_url": f"sqlite:///{home / 'runs.sqlite'}",
+                **{f"{peer}_address": child.address for peer, child in self._children.items()},
+            },
+        }
+        port = self._coordinator_port if role == "coordinator" else 0
+        return {
+            "server": {
+                "port": port,
+                "parent_pid": os.getpid(),
+                **self._settings.get("server", {}),
+            },
+            role: {**defaults[role], **self._settings.get(role, {})},
+        }
+
+    def _spawn(self, role: str, settings: Settings) -> None:
+        config = self._home / "config" / f"{role}.toml"
+        config.write_text(to_toml(settings), encoding="utf-8")
+        log = self._home / "logs" / f"{role}.log"
+        with log.open("a", encoding="utf-8") as stderr:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "slcolm_services"),
+                    *("serve", "--role", role, "--config", str(config)),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                # A terminal's Ctrl-C goes to the parent alone, which then drains the children.
+                start_new_session=True,
+            )
+        self._children[role] = _Child(role, process, log)
+
+    def _await_address(self, child: _Child) -> None:
+        lines: queue.Queue[str] = queue.Queue()
+        assert child.process.stdout is not None  # noqa: S101  it was asked for
+        reader = threading.Thread(
+            target=_forward, args=(child.process.stdout, lines), name=child.role, daemon=True
+        )
+        reader.start()
+        try:
+            line = lines.get(timeout=_START_SECONDS)
+        except queue.Empty:
+            raise ServiceUnavailable(
+                f"the {child.role} service did not start within {_START_SECONDS:.0f} s; "
+                f"its log is {child.log}"
+            ) from None
+        if not line:
+            child.process.wait()
+            raise _ended(child)
+        child.address = json.loads(line)["address"]
+
+    def _await_ready(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        for child in self._children.values():
+            with connect(child.address) as channel:
+                while not wait_until_ready(channel, timeout_seconds=1.0):
+                    if child.process.poll() is not None:
+                        raise _ended(child)
+                    if time.monotonic() > deadline:
+                        raise ServiceUnavailable(
+                            f"the {child.role} service is not ready; its log is {child.log}"
+                        )
+
+    def _stop(self) -> None:
+        # The coordinator first: it calls the others.
+        for role in ("coordinator", *PEERS):
+            child = self._children.get(role)
+            if child is not None and child.process.poll() is None:
+                child.process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in self._children.values():
+            try:
+                child.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _log.warning("service killed", role=child.role)
+                child.process.kill()
+                child.process.wait()
+            if child.process.stdout is not None:
+                child.process.stdout.close()
+        self._children.clear()
+
+
+def _forward(stream: TextIO, lines: queue.Queue[str]) -> None:
+    """Pass the first line on, an empty one when the stream ends without any."""
+    lines.put(stream.readline())
+
+
+def _ended(child: _Child) -> ServiceUnavailable:
+    tail = child.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    return ServiceUnavailable(
+        f"the {child.role} service ended with status {child.process.returncode}; "
+        f"the end of {child.log}:\n" + "\n".join(tail),
+        metadata={"service": child.role},
+    )
+
+
+def _resident_bytes(pid: int) -> int:
+    """Resident memory of a process and its descendants; 0 when it has gone."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    total = 0
+    for member in family:
+        with contextlib.suppress(psutil.Error):
+            total += member.memory_info().rss
+    return total
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Any:
+    """Hold an exclusive lock on `path`, which the system lets go of when the process ends."""
+    with path.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or "unknown"
+            raise HomeInUse(
+                f"{path.parent} is in use by process {owner}; "
+                "name another --home, or reach the one that runs with --coordinator",
+                metadata={"home": str(path.parent), "pid": owner},
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def to_toml(settings: Settings) -> str:
+    """Sections of scalars and lists of strings as TOML.
+
+    JSON writes these values as TOML reads them.
+    """
+    lines = []
+    for section, values in settings.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
