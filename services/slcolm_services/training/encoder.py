@@ -1,0 +1,282 @@
+"""Encoders: the built-in character encoder, and any transformers encoder by name or path.
+
+The built-in one is a `PreTrainedModel` of its own, registered with the Auto classes, so that
+saving, loading and everything after it is the same for both. It is a pre-layer-norm transformer
+with rotary positions, preceded in every block by a local mixing (a depthwise convolution). Trained
+from scratch on a few thousand sentences, post-layer-norm blocks do not leave their first plateau;
+these do, and the local mixing finds mention boundaries where attention alone needs far more data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import transformers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from slcolm_services.errors import ConfigInvalid, FieldViolation
+
+BUILT_IN = "built-in"
+"""How reports name the built-in encoder."""
+
+_PAD, _UNKNOWN, _CLS, _SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+_ROTARY_BASE = 10_000.0
+
+
+class CharacterEncoderConfig(PreTrainedConfig):  # type: ignore[misc,unused-ignore]
+    """Sizes of the built-in encoder."""
+
+    model_type = "slcolm-character"
+
+    def __init__(
+        self,
+        vocab_size: int = 4,
+        hidden_size: int = 256,
+        num_hidden_layers: int = 4,
+        num_attention_heads: int = 4,
+        intermediate_size: int = 1024,
+        kernel_size: int = 5,
+        max_position_embeddings: int = 512,
+        dropout: float = 0.2,
+        pad_token_id: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.kernel_size = kernel_size
+        self.max_position_embeddings = max_position_embeddings
+        self.dropout = dropout
+        super().__init__(pad_token_id=pad_token_id, **kwargs)
+
+
+class _Attention(nn.Module):
+    """Multi-head self-attention with rotary positions (Su et al. 2021, RoFormer)."""
+
+    def __init__(self, config: CharacterEncoderConfig) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.dropout = config.dropout
+        self.projection = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, mask: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        batch, length, width = hidden.shape
+        shape = (batch, length, 3, self.heads, width // self.heads)
+        query, key, value = self.projection(hidden).view(shape).permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = nn.functional.scaled_dot_product_attention(
+            _rotate(query, cosine, sine),
+            _rotate(key, cosine, sine),
+            value,
+            attn_mask=mask,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return cast(Tensor, self.output(mixed.transpose(1, 2).reshape(batch, length, width)))
+
+
+class _Block(nn.Module):
+    """Local mixing, attention and feed-forward, each `x + dropout(f(norm(x)))`."""
+
+    def __init__(self, config: CharacterEncoderConfig) -> None:
+        super().__init__()
+        width = config.hidden_size
+        self.local_norm = nn.LayerNorm(width)
+        self.local = nn.Conv1d(
+            width, width, config.kernel_size, padding=config.kernel_size // 2, groups=width
+        )
+        self.local_output = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = _Attention(config)
+        self.forward_norm = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(
+            nn.Linear(width, config.intermediate_size),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.intermediate_size, width),
+        )
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self, hidden: Tensor, present: Tensor, mask: Tensor, cosine: Tensor, sine: Tensor
+    ) -> Tensor:
+        # Padding is zeroed before it is mixed in: a text's answer must not depend on its batch.
+        local = (self.local_norm(hidden) * present).transpose(1, 2)
+        local = nn.functional.gelu(self.local(local).transpose(1, 2))
+        hidden = hidden + self.dropout(self.local_output(local))
+        attended = self.attention(self.attention_norm(hidden), mask, cosine, sine)
+        hidden = hidden + self.dropout(attended)
+        return cast(Tensor, hidden + self.dropout(self.feed_forward(self.forward_norm(hidden))))
+
+
+class CharacterEncoder(PreTrainedModel):
+    """The built-in encoder: input_ids int64[B,L], attention_mask int64[B,L] -> float[B,L,H]."""
+
+    config_class = CharacterEncoderConfig
+    base_model_prefix = "character_encoder"
+
+    def __init__(self, config: CharacterEncoderConfig) -> None:
+        super().__init__(config)
+        self.embeddings = nn.Embedding(
+            config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_hidden_layers))
+        self.norm = nn.LayerNorm(config.hidden_size)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.1)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **_: Any
+    ) -> BaseModelOutput:
+        """Encode; positions where `attention_mask` is 0 influence no other position."""
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        cosine, sine = self._rotary(input_ids.shape[1], input_ids.device)
+        present = attention_mask.unsqueeze(-1).to(self.embeddings.weight.dtype)
+        mask = attention_mask[:, None, None, :].bool()
+        hidden = self.dropout(self.embeddings(input_ids))
+        for block in self.blocks:
+            hidden = block(hidden, present, mask, cosine, sine)
+        return BaseModelOutput(last_hidden_state=self.norm(hidden))
+
+    def _rotary(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of the rotation angles, each float[L, D]."""
+        size = self.config.hidden_size // self.config.num_attention_heads
+        powers = torch.arange(0, size, 2, device=device, dtype=torch.float32) / size
+        positions = torch.arange(length, device=device, dtype=torch.float32)
+        angles = positions[:, None] * (_ROTARY_BASE**-powers)[None, :]
+        angles = torch.cat([angles, angles], dim=-1)
+        return angles.cos(), angles.sin()
+
+
+def _rotate(value: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    first, second = value.chunk(2, dim=-1)
+    return value * cosine + torch.cat([-second, first], dim=-1) * sine
+
+
+AutoConfig.register(CharacterEncoderConfig.model_type, CharacterEncoderConfig)
+AutoModel.register(CharacterEncoderConfig, CharacterEncoder)
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder with the tokenizer that belongs to it.
+
+    Attributes:
+        name: Name or path as it was asked for; `BUILT_IN` for the built-in encoder.
+        encoder: The torch module; its config has `hidden_size`.
+        tokenizer: As it goes into the model folder.
+        unknown_id: Token id of what the vocabulary does not hold; None where there is none.
+        max_tokens: Longest input, special tokens included.
+        pretrained: Whether the weights come from pre-training.
+    """
+
+    name: str
+    encoder: PreTrainedModel
+    tokenizer: Tokenizer
+    unknown_id: int | None
+    max_tokens: int
+    pretrained: bool
+
+
+def character_tokenizer(texts: Iterable[str]) -> Tokenizer:
+    """A tokenizer with one token a code point; its vocabulary is the characters of `texts`."""
+    characters = sorted(set().union(*texts))
+    vocabulary = {token: i for i, token in enumerate([_PAD, _UNKNOWN, _CLS, _SEP, *characters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=_UNKNOWN))
+    tokenizer.add_special_tokens([_PAD, _UNKNOWN, _CLS, _SEP])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{_CLS} $A {_SEP}",
+        special_tokens=[(_CLS, vocabulary[_CLS]), (_SEP, vocabulary[_SEP])],
+    )
+    return tokenizer
+
+
+def built_in_encoder(
+    texts: Iterable[str], *, layers: int, hidden_size: int, dropout: float, max_tokens: int
+) -> LoadedEncoder:
+    """The built-in encoder with random weights, its vocabulary taken from `texts`."""
+    tokenizer = character_tokenizer(texts)
+    config = CharacterEncoderConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=hidden_size,
+        num_hidden_layers=layers,
+        num_attention_heads=max(1, hidden_size // 64),
+        intermediate_size=4 * hidden_size,
+        max_position_embeddings=max_tokens,
+        dropout=dropout,
+    )
+    return LoadedEncoder(
+        BUILT_IN,
+        CharacterEncoder(config),
+        tokenizer,
+        tokenizer.token_to_id(_UNKNOWN),
+        max_tokens,
+        pretrained=False,
+    )
+
+
+def pretrained_encoder(name: str, *, max_tokens: int) -> LoadedEncoder:
+    """Load a transformers encoder and its fast tokenizer.
+
+    Args:
+        name: Name on the Hugging Face hub, or path of a folder.
+        max_tokens: Longest input wanted; less where the encoder takes less.
+
+    Raises:
+        ConfigInvalid: There is no such encoder, it cannot be loaded without running foreign code,
+            or it has no fast tokenizer, whose offsets the span model needs.
+    """
+    try:
+        encoder = AutoModel.from_pretrained(name, dtype=torch.float32)
+        # The factory has no types.
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(name)  # type: ignore[no-untyped-call,unused-ignore]
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _encoder_invalid(name, f"cannot be loaded: {error}") from error
+    if not tokenizer.is_fast:
+        raise _encoder_invalid(name, "has no fast tokenizer (tokenizer.json)")
+    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    sizes = (max_tokens, tokenizer.model_max_length, _positions(encoder))
+    return LoadedEncoder(
+        name,
+        encoder,
+        backend,
+        tokenizer.unk_token_id,
+        min(size for size in sizes if size),
+        pretrained=True,
+    )
+
+
+def _positions(encoder: PreTrainedModel) -> int | None:
+    """Positions that an encoder can embed, where it says so.
+
+    RoBERTa and its kin count positions from the padding index on, so that many are lost.
+    """
+    positions = getattr(encoder.config, "max_position_embeddings", None)
+    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    offset = getattr(table, "padding_idx", None)
+    return positions - (offset + 1) if positions and offset is not None else positions
+
+
+def _encoder_invalid(name: str, problem: str) -> ConfigInvalid:
+    return ConfigInvalid(
+        f"encoder {name!r} {problem.splitlines()[0]}",
+        violations=[FieldViolation("options.encoder", problem)],
+        metadata={"encoder": name},
+    )

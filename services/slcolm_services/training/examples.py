@@ -1,0 +1,96 @@
+"""Annotated documents as token spans: what the span model can learn, and what it cannot."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from slcolm_services.corpus.documents import Document
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.errors import TextTooLong
+from slcolm_services.model.tokenization import Encoded, TextTokenizer, align
+
+
+@dataclass(frozen=True)
+class Example:
+    """A document on its tokens.
+
+    Attributes:
+        document: Where it comes from.
+        encoded: Its tokens.
+        spans: Gold entities as token ranges (first, one past the last), each range once.
+        types: Entity class of each span; class 0 is "no entity".
+        pairs: Relation classes that hold between two spans, by (head, tail) indexes into `spans`.
+    """
+
+    document: Document
+    encoded: Encoded
+    spans: tuple[tuple[int, int], ...]
+    types: tuple[int, ...]
+    pairs: Mapping[tuple[int, int], frozenset[int]]
+
+
+@dataclass
+class Examples:
+    """The examples of a data set, and what of its annotation they cannot hold.
+
+    Attributes:
+        items: In the order of the documents.
+        left_out: Number of annotations or texts left out, by reason.
+    """
+
+    items: list[Example] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def build_examples(
+    documents: Iterable[Document],
+    schema: TaskSchema,
+    tokenizer: TextTokenizer,
+    *,
+    max_span_tokens: int,
+) -> Examples:
+    """Put documents on tokens.
+
+    What the model has no place for is left out and counted: texts beyond the longest input, spans
+    wider than `max_span_tokens` or with a boundary inside a token, a second type on the same span,
+    and the relations of these.
+    """
+    entity_classes = {kind.name: i for i, kind in enumerate(schema.entity_types, start=1)}
+    relation_classes = {kind.name: i for i, kind in enumerate(schema.relation_types)}
+    examples = Examples()
+    for document in documents:
+        try:
+            encoded = tokenizer.encode(document.text)
+        except TextTooLong:
+            examples.left_out["text too long"] += 1
+            continue
+        ranges: dict[tuple[int, int], int] = {}
+        types: list[int] = []
+        index_of: list[int | None] = []
+        for entity in document.entities:
+            span = align(encoded, entity.start, entity.end)
+            if span is None:
+                examples.left_out["entity boundary inside a token"] += 1
+            elif span[1] - span[0] > max_span_tokens:
+                examples.left_out["entity too wide"] += 1
+                span = None
+            elif span not in ranges:
+                ranges[span] = len(ranges)
+                types.append(entity_classes[entity.type])
+            elif types[ranges[span]] != entity_classes[entity.type]:
+                examples.left_out["second entity type on a span"] += 1
+            index_of.append(None if span is None else ranges[span])
+        pairs: dict[tuple[int, int], frozenset[int]] = {}
+        for relation in document.relations:
+            head, tail = index_of[relation.head], index_of[relation.tail]
+            if head is None or tail is None:
+                examples.left_out["relation of an entity that was left out"] += 1
+            elif head == tail:
+                examples.left_out["relation of a span with itself"] += 1
+            else:
+                classes = pairs.get((head, tail), frozenset())
+                pairs[head, tail] = classes | {relation_classes[relation.type]}
+        examples.items.append(Example(document, encoded, tuple(ranges), tuple(types), pairs))
+    return examples

@@ -1,0 +1,242 @@
+"""The training loop: AdamW, warm-up and linear decay, early stopping on dev, checkpoints.
+
+An epoch is the unit of everything: random choices are seeded by (seed, epoch), dev is scored and a
+checkpoint written after each. A run that was interrupted goes on from its last full epoch and ends
+with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from slcolm_services.errors import Cancelled
+from slcolm_services.training.checkpoint import Checkpoints, EpochRecord, RunState
+from slcolm_services.training.examples import Example
+from slcolm_services.training.model import SpanModel
+from slcolm_services.training.options import Settings
+from slcolm_services.training.progress import OnProgress, Progress
+from slcolm_services.training.sampling import Batch, Sampler, collate, length_batches
+
+_STEPS_A_REPORT = 10
+
+
+@dataclass(frozen=True)
+class DevScore:
+    """What early stopping compares.
+
+    Attributes:
+        relation_f1: Span-level micro F1 of relations with entity types, in [0, 1].
+        entity_f1: Span-level micro F1 of entities with types, in [0, 1].
+    """
+
+    relation_f1: float
+    entity_f1: float
+
+
+class Trainer:
+    """Trains a span model.
+
+    Args:
+        model: On its device; changed in place.
+        sampler: Draws each sentence's spans and pairs.
+        settings: Of the run.
+        pad_id: Token id of padding.
+        unknown_id: Token id that token dropout writes; None turns token dropout off.
+        evaluate: Scores a model on dev.
+        checkpoints: Where the state of the run lives.
+    """
+
+    def __init__(
+        self,
+        model: SpanModel,
+        sampler: Sampler,
+        settings: Settings,
+        *,
+        pad_id: int,
+        unknown_id: int | None,
+        evaluate: Callable[[SpanModel], DevScore],
+        checkpoints: Checkpoints,
+    ) -> None:
+        self.model = model
+        self._sampler = sampler
+        self._settings = settings
+        self._pad_id = pad_id
+        self._unknown_id = unknown_id
+        self._evaluate = evaluate
+        self._checkpoints = checkpoints
+        self._device = next(model.parameters()).device
+        self._optimizer = torch.optim.AdamW(
+            _parameter_groups(model, settings.weight_decay), lr=settings.learning_rate
+        )
+        self._average = _Average(model, settings.average_decay)
+
+    def run(
+        self,
+        examples: Sequence[Example],
+        on_progress: OnProgress,
+        should_stop: Callable[[], bool],
+    ) -> RunState:
+        """Train until the last epoch, or until dev has not got better for `patience` epochs.
+
+        Side effects: the model ends with its best weights; checkpoints are written.
+
+        Args:
+            examples: Training sentences.
+            on_progress: Called every few steps and after each epoch.
+            should_stop: Asked before every step.
+
+        Raises:
+            Cancelled: `should_stop` said so; the last full epoch is kept.
+        """
+        settings = self._settings
+        steps = -(-len(examples) // settings.batch_size)
+        state = self._checkpoints.load(self.model, self._average.model, self._optimizer)
+        clock = _Clock(state.epoch * steps, settings.epochs * steps)
+        while state.epoch < settings.epochs and state.epochs_since_best < settings.patience:
+            epoch = state.epoch + 1
+            seen: list[float] = []
+            progress = Progress(
+                "train",
+                epoch,
+                settings.epochs,
+                steps=settings.epochs * steps,
+                dev_f1=state.history[-1].relation_f1 if state.history else 0.0,
+                best_dev_f1=state.best.relation_f1 if state.best else 0.0,
+            )
+            for batch in self._batches(examples, epoch):
+                if should_stop():
+                    raise Cancelled("training was cancelled", metadata={"epoch": str(epoch)})
+                step = state.epoch * steps + len(seen)
+                self._set_learning_rate(step, settings.epochs * steps)
+                seen.append(self._step(batch))
+                if len(seen) % _STEPS_A_REPORT == 0:
+                    on_progress(
+                        replace(
+                            progress,
+                            step=step + 1,
+                            loss=float(np.mean(seen)),
+                            eta_seconds=clock.remaining_seconds(step + 1),
+                        )
+                    )
+            score = self._evaluate(self._average.model)
+            record = EpochRecord(epoch, float(np.mean(seen)), score.relation_f1, score.entity_f1)
+            state = state.after(record)
+            self._checkpoints.save(state, self.model, self._average.model, self._optimizer)
+            assert state.best is not None
+            on_progress(
+                replace(
+                    progress,
+                    step=epoch * steps,
+                    loss=record.loss,
+                    dev_f1=record.relation_f1,
+                    best_dev_f1=state.best.relation_f1,
+                    eta_seconds=clock.remaining_seconds(epoch * steps),
+                )
+            )
+        self._checkpoints.load_best(self.model)
+        return state
+
+    def _batches(self, examples: Sequence[Example], epoch: int) -> Iterator[Batch]:
+        rng = np.random.default_rng((self._settings.seed, epoch))
+        torch.manual_seed(int(rng.integers(2**31)))
+        self.model.train()
+        lengths = [len(example.encoded) for example in examples]
+        for chosen in length_batches(lengths, self._settings.batch_size, rng):
+            batch = [examples[index] for index in chosen]
+            samples = [self._sampler.draw(example, rng) for example in batch]
+            yield collate(batch, samples, pad_id=self._pad_id).to(self._device)
+
+    def _step(self, batch: Batch) -> float:
+        """One optimizer step; returns the loss."""
+        loss = self._loss(batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_clip)
+        self._optimizer.step()
+        self._average.update(self.model)
+        return float(loss.detach())
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Entity cross-entropy plus weighted relation binary cross-entropy (SpERT, 3.4)."""
+        input_ids = self._drop_tokens(batch.input_ids, batch.spans)
+        cuda = self._device.type == "cuda"
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=cuda):
+            entities, relations = self.model(
+                input_ids, batch.attention_mask, batch.spans, batch.pairs
+            )
+        loss = nn.functional.cross_entropy(entities.float(), batch.classes)
+        if len(relations):
+            relation_loss = nn.functional.binary_cross_entropy_with_logits(
+                relations.float(), batch.labels, reduction="none"
+            )
+            loss = loss + self._settings.relation_weight * relation_loss.sum(dim=-1).mean()
+        return loss
+
+    def _drop_tokens(self, input_ids: Tensor, spans: Tensor) -> Tensor:
+        """Write the unknown token over some tokens, so that unknown characters are no surprise."""
+        share = self._settings.token_dropout
+        if not share or self._unknown_id is None:
+            return input_ids
+        real = torch.zeros_like(input_ids, dtype=torch.bool)
+        real[spans[:, 0], spans[:, 1]] = True
+        dropped = (torch.rand(input_ids.shape, device=input_ids.device) < share) & real
+        return input_ids.masked_fill(dropped, self._unknown_id)
+
+    def _set_learning_rate(self, step: int, steps: int) -> None:
+        factor = learning_rate_factor(step, steps, self._settings.warmup)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._settings.learning_rate * factor
+
+
+def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
+    """Linear rise to 1 over the share `warmup` of the steps, then linear fall to 0."""
+    rising = max(1, round(steps * warmup))
+    if step < rising:
+        return (step + 1) / rising
+    return (steps - step) / max(1, steps - rising)
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Matrices with weight decay, biases and norms without."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+class _Average:
+    """Exponential moving average of a model's weights; the model itself where `decay` is 0."""
+
+    def __init__(self, model: SpanModel, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval() if decay else model
+        self._decay = decay
+        self._updates = 0
+
+    @torch.no_grad()
+    def update(self, model: SpanModel) -> None:
+        """Take in the weights after a step."""
+        if not self._decay:
+            return
+        weights = list(self.model.parameters())
+        torch._foreach_lerp_(weights, list(model.parameters()), 1 - self._decay)  # noqa: SLF001
+
+
+class _Clock:
+    """Estimates the time that is left from the pace since this process began."""
+
+    def __init__(self, first_step: int, last_step: int) -> None:
+        self._first_step = first_step
+        self._last_step = last_step
+        self._started = time.monotonic()
+
+    def remaining_seconds(self, step: int) -> float:
+        pace = (time.monotonic() - self._started) / max(1, step - self._first_step)
+        return pace * (self._last_step - step)

@@ -1,0 +1,264 @@
+"""Training from documents to a model folder: the one entry point of servicer and command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from slcolm_services.corpus.documents import Document
+from slcolm_services.corpus.jsonl import format_line
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.corpus.schema_file import schema_digest, write_schema
+from slcolm_services.errors import ConfigInvalid, DataInvalid, FieldViolation
+from slcolm_services.model.folder import (
+    SCHEMA_FILE,
+    TOKENIZER_FILE,
+    ModelManifest,
+    write_manifest,
+)
+from slcolm_services.model.tokenization import TextTokenizer
+from slcolm_services.runtime.cpu import available_cpus
+from slcolm_services.training.calibration import calibrate_entities, calibrate_relations
+from slcolm_services.training.card import Card, versions, write_card
+from slcolm_services.training.checkpoint import Checkpoints
+from slcolm_services.training.dev import choose_threshold, predict, score
+from slcolm_services.training.encoder import LoadedEncoder, built_in_encoder, pretrained_encoder
+from slcolm_services.training.examples import build_examples
+from slcolm_services.training.export import export_graphs
+from slcolm_services.training.loop import DevScore, Trainer
+from slcolm_services.training.model import SpanModel
+from slcolm_services.training.options import Settings, TrainOptions, settle
+from slcolm_services.training.parity import check_parity
+from slcolm_services.training.progress import OnProgress, Progress
+from slcolm_services.training.sampling import Sampler
+
+_TRAINING_THRESHOLD = 0.4
+"""Relation threshold while training (SpERT's); the model's own is chosen on dev at the end."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished model.
+
+    Attributes:
+        folder: The model folder.
+        dev_scores: Metric name to value, each in [0, 1].
+        train_seconds: Time that the call took.
+    """
+
+    folder: Path
+    dev_scores: Mapping[str, float]
+    train_seconds: float
+
+
+def train(
+    train_docs: Sequence[Document],
+    dev_docs: Sequence[Document],
+    schema: TaskSchema,
+    options: TrainOptions,
+    *,
+    work_dir: Path,
+    output: Path,
+    on_progress: OnProgress = lambda progress: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> TrainedModel:
+    """Train, calibrate, export and check a span model.
+
+    The same documents, schema, settings and versions again go on from the last full epoch that
+    `work_dir` holds.
+
+    Args:
+        train_docs: What the model learns from.
+        dev_docs: What decides when to stop, the threshold and the calibration.
+        schema: Names the types.
+        options: What is asked for.
+        work_dir: For checkpoints; many runs may share it.
+        output: Becomes the model folder, whole or not at all; must not exist, or be empty.
+        on_progress: Told how far the run is.
+        should_stop: Asked before every step; true ends the run, whose checkpoints stay.
+
+    Raises:
+        DataInvalid: A data set is empty, has types that the schema does not know, or holds nothing
+            that can be learned.
+        ConfigInvalid: An option or the encoder cannot be used, or `output` is in use.
+        ModelInvalid: The exported graphs do not compute what the model computes.
+        Cancelled: `should_stop` said so.
+
+    Side effects: sets torch's number of threads for this process.
+    """
+    started = time.monotonic()
+    _check(train_docs, dev_docs, schema, output)
+    settings = settle(options, sentences=len(train_docs))
+    digests = {
+        "train": documents_digest(train_docs),
+        "dev": documents_digest(dev_docs),
+        "schema": schema_digest(schema),
+    }
+    torch.set_num_threads(available_cpus())
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
+        loaded = _load_encoder(train_docs, settings)
+        model = SpanModel(
+            loaded.encoder,
+            entity_types=len(schema.entity_types),
+            relation_types=len(schema.relation_types),
+            max_span_tokens=settings.max_span_tokens,
+            max_tokens=loaded.max_tokens,
+            dropout=settings.head_dropout,
+        )
+        tokenizer = TextTokenizer(loaded.tokenizer, max_tokens=loaded.max_tokens)
+        examples, dev = (
+            build_examples(docs, schema, tokenizer, max_span_tokens=settings.max_span_tokens)
+            for docs in (train_docs, dev_docs)
+        )
+        if not any(example.spans for example in examples.items):
+            raise DataInvalid("the training set holds no entity that the model has a place for")
+        manifest = ModelManifest(
+            entity_types=tuple(kind.name for kind in schema.entity_types),
+            relation_types=tuple(kind.name for kind in schema.relation_types),
+            max_tokens=loaded.max_tokens,
+            max_span_tokens=settings.max_span_tokens,
+            relation_threshold=_TRAINING_THRESHOLD,
+            vector_dimension=loaded.encoder.config.hidden_size,
+        )
+
+        def evaluate(candidate: SpanModel) -> DevScore:
+            found = predict(candidate, dev.items, manifest, pad_id=tokenizer.pad_id)
+            scores = score(dev_docs, found, manifest, schema)
+            return DevScore(scores.relations_strict.micro.f1, scores.entities.micro.f1)
+
+        trainer = Trainer(
+            model.to("cuda" if torch.cuda.is_available() else "cpu"),
+            Sampler(
+                len(schema.relation_types),
+                settings.max_span_tokens,
+                settings.entity_negatives,
+                settings.relation_negatives,
+            ),
+            settings,
+            pad_id=tokenizer.pad_id,
+            unknown_id=loaded.unknown_id,
+            evaluate=evaluate,
+            checkpoints=Checkpoints(work_dir / _run_key(digests, settings)),
+        )
+        state = trainer.run(examples.items, on_progress, should_stop)
+
+    on_progress(Progress("calibrate"))
+    model = model.cpu()
+    found = predict(model, dev.items, manifest, pad_id=tokenizer.pad_id)
+    manifest = choose_threshold(dev_docs, found, manifest, schema)
+    temperature, entity_report = calibrate_entities(found, manifest)
+    platt, relation_report = calibrate_relations(found, manifest, schema)
+    manifest = replace(manifest, entity_calibration=temperature, relation_calibration=platt)
+
+    partial = output.with_name(f".{output.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        on_progress(Progress("export"))
+        loaded.tokenizer.save(str(partial / TOKENIZER_FILE))
+        write_schema(partial / SCHEMA_FILE, schema)
+        export_graphs(model, partial)
+        on_progress(Progress("check"))
+        parity = check_parity(
+            model,
+            partial,
+            max_tokens=loaded.max_tokens,
+            vocabulary=loaded.tokenizer.get_vocab_size(),
+        )
+        card = Card(
+            schema=schema,
+            train_docs=train_docs,
+            dev_docs=dev_docs,
+            digests=digests,
+            left_out={"train": examples.left_out, "dev": dev.left_out},
+            encoder=loaded.name,
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            settings=settings,
+            state=state,
+            scores=score(dev_docs, found, manifest, schema),
+            calibration={"entities": entity_report, "relations": relation_report},
+            parity=parity,
+            seconds=time.monotonic() - started,
+        )
+        write_card(partial, card, manifest)
+        write_manifest(partial, manifest)
+        if output.exists():
+            output.rmdir()
+        partial.rename(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return TrainedModel(output, card.dev_scores(), card.seconds)
+
+
+def documents_digest(documents: Sequence[Document]) -> str:
+    """SHA-256 in hexadecimal of documents in their native form, a line each."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(format_line(document).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _run_key(digests: Mapping[str, str], settings: Settings) -> str:
+    """Name of the run that these inputs make with this code."""
+    inputs = [dict(digests), settings.as_dict(), versions()]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _load_encoder(documents: Sequence[Document], settings: Settings) -> LoadedEncoder:
+    if settings.encoder:
+        return pretrained_encoder(settings.encoder, max_tokens=settings.max_tokens)
+    return built_in_encoder(
+        [document.text for document in documents],
+        layers=settings.layers,
+        hidden_size=settings.hidden_size,
+        dropout=settings.dropout,
+        max_tokens=settings.max_tokens,
+    )
+
+
+def _check(
+    train_docs: Sequence[Document],
+    dev_docs: Sequence[Document],
+    schema: TaskSchema,
+    output: Path,
+) -> None:
+    violations = [
+        FieldViolation(name, "holds no documents")
+        for name, documents in (("train", train_docs), ("dev", dev_docs))
+        if not documents
+    ]
+    if not schema.entity_types:
+        violations.append(FieldViolation("schema.entity_types", "a span model needs entity types"))
+    for name, documents in (("train", train_docs), ("dev", dev_docs)):
+        unknown = {kind for doc in documents for kind in _types(doc)} - _known_types(schema)
+        violations.extend(
+            FieldViolation(name, f"{role} type {kind!r} is not in the schema")
+            for role, kind in sorted(unknown)
+        )
+    if violations:
+        raise DataInvalid("the model cannot be trained on these data", violations=violations)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ConfigInvalid(
+            f"{output} exists and is not an empty folder",
+            violations=[FieldViolation("output", "must not exist, or be an empty folder")],
+        )
+
+
+def _types(document: Document) -> set[tuple[str, str]]:
+    return {("entity", entity.type) for entity in document.entities} | {
+        ("relation", relation.type) for relation in document.relations
+    }
+
+
+def _known_types(schema: TaskSchema) -> set[tuple[str, str]]:
+    return {("entity", name) for name in schema.entities_by_name} | {
+        ("relation", name) for name in schema.relations_by_name
+    }
