@@ -91,6 +91,11 @@ class CountMatrix:
             for name, row in zip(self.types, self.totals(), strict=True)
         }
 
+    def with_gold(self) -> CountMatrix:
+        """The columns of the types with gold > 0."""
+        columns = np.flatnonzero(self.totals()[:, GOLD])
+        return CountMatrix(tuple(self.types[column] for column in columns), self.values[:, columns])
+
 
 def tally(
     gold: Sequence[Iterable[tuple[str, Hashable]]],

@@ -1,7 +1,11 @@
 """The strict protocol: sets of (head, tail, type) by sentence, directed, nothing forgiven.
 
 A symmetric relation type matches both ways. A repeated sentence counts once, its first answer
-stands, and a sentence without an answer has predicted nothing.
+stands, and a sentence without an answer has predicted nothing. A triple whose head and tail are the
+same text is left out of gold and prediction alike: by text it says nothing.
+
+All figures are over the relation types with gold > 0. What was predicted of other types is in
+`Scores.per_type` and counted in `Scores.without_gold`.
 """
 
 from __future__ import annotations
@@ -27,7 +31,6 @@ from slcolm_services.scoring.bootstrap import (
     resample,
 )
 from slcolm_services.scoring.counts import (
-    GOLD,
     CountMatrix,
     Counts,
     FloatArray,
@@ -61,10 +64,12 @@ class StrictCounts:
     Attributes:
         matrix: Counts by sentence, in gold order, and relation type, in schema order.
         off_schema: Predicted triples with a label outside the schema: dropped, no false positives.
+        same_mention: Predicted triples with the same head and tail: likewise.
     """
 
     matrix: CountMatrix
     off_schema: int
+    same_mention: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +106,14 @@ class Scores:
 
     Attributes:
         sentences: Number of gold sentences.
-        counts: Over all sentences and types.
+        counts: Summed over sentences and the types with gold > 0.
         micro: Of the summed counts.
         macro: Over the types with gold > 0.
         per_type: In schema order; types that occur in gold or prediction.
         by_frequency: Always head, medium, tail.
+        without_gold: Predicted triples of types that gold does not have.
         off_schema: Predicted triples with a label outside the schema.
+        same_mention: Predicted triples with the same head and tail.
     """
 
     sentences: int
@@ -115,7 +122,9 @@ class Scores:
     macro: MacroPrf
     per_type: tuple[TypeScore, ...]
     by_frequency: tuple[BucketScore, ...]
+    without_gold: int
     off_schema: int
+    same_mention: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +167,14 @@ def count_strict(
         [
             types.gold(triple, f"gold[{row}].triples[{place}].type")
             for place, triple in enumerate(sentence.triples)
+            if triple.head != triple.tail
         ]
         for row, sentence in enumerate(gold)
     ]
+    answers = [sentence.triples if sentence else () for sentence in by_gold_id(gold, predicted)]
     found = [
-        [types.item(triple) for triple in (sentence.triples if sentence else ())]
-        for sentence in by_gold_id(gold, predicted)
+        [types.item(triple) for triple in triples if triple.head != triple.tail]
+        for triples in answers
     ]
     return StrictCounts(
         matrix=tally(
@@ -172,6 +183,7 @@ def count_strict(
             tuple(schema.relations_by_name),
         ),
         off_schema=sum(item is None for items in found for item in items),
+        same_mention=sum(triple.head == triple.tail for triples in answers for triple in triples),
     )
 
 
@@ -219,12 +231,14 @@ def score(
         samples: Bootstrap resamples for the intervals; 0 for none.
         seed: Of the resamples.
     """
-    matrix, totals = counts.matrix, counts.matrix.totals()
+    by_type = counts.matrix.by_type()
+    matrix = counts.matrix.with_gold()
+    totals = matrix.totals()
     resampled = resample(matrix, samples, seed) if samples else None
-    by_type = matrix.by_type()
+    scored = total(matrix.by_type())
     return Scores(
         sentences=len(matrix.values),
-        counts=total(by_type),
+        counts=scored,
         micro=_micro(totals, resampled),
         macro=_macro(totals, resampled),
         per_type=tuple(
@@ -235,7 +249,9 @@ def score(
         by_frequency=tuple(
             _bucket_score(bucket, matrix, training_counts, resampled) for bucket in BUCKETS
         ),
+        without_gold=total(by_type).predicted - scored.predicted,
         off_schema=counts.off_schema,
+        same_mention=counts.same_mention,
     )
 
 
@@ -254,6 +270,7 @@ def compare(
     first, second = baseline.matrix, candidate.matrix
     if first.values.shape != second.values.shape or first.types != second.types:
         raise InvalidInput("two systems can only be compared on the same sentences and types")
+    first, second = first.with_gold(), second.with_gold()
     pair = (first.totals(), second.totals())
     resampled = (resample(first, samples, seed), resample(second, samples, seed))
     return Comparison(
@@ -307,7 +324,7 @@ def _bucket_score(
     correct, predicted, gold = (int(value) for value in totals.sum(axis=0))
     return BucketScore(
         bucket=bucket,
-        type_count=int((totals[:, GOLD] > 0).sum()),
+        type_count=len(columns),
         counts=Counts(correct, predicted, gold),
         micro=_micro(totals, drawn),
         macro=_macro(totals, drawn),
