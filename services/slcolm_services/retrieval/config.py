@@ -1,0 +1,63 @@
+"""Settings of the retrieval service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerConfig:
+    """How trigger words are mined; chosen on ChisRE dev (`benchmarks/retrieval.py`).
+
+    Attributes:
+        max_length: Longest n-gram, in tokens.
+        window_tokens: Tokens before the first and after the last mention of a relation that count
+            as near it.
+        min_support: Sentences in which a trigger must stand near its type.
+        rare_type_sentences: Types in at most this many training sentences are rare.
+        rare_min_support: The same as `min_support` for rare types.
+        min_log_likelihood_ratio: Least association; 10.83 is p < 0.001 with one degree of freedom.
+        prior_weight: Pseudo-sentences that smooth a trigger's probability.
+    """
+
+    max_length: int = 4
+    window_tokens: int = 5
+    min_support: int = 2
+    rare_type_sentences: int = 20
+    rare_min_support: int = 1
+    min_log_likelihood_ratio: float = 10.83
+    prior_weight: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalConfig:
+    """Settings of the retrieval service.
+
+    Attributes:
+        folder: Folder of the embedded Qdrant, used where `qdrant_url` is empty. It belongs to one
+            process at a time, and holds pickles: open no folder that others can write to.
+        qdrant_url: URL of a Qdrant server, 1.16 or later; empty means the embedded one.
+        qdrant_api_key_env: Environment variable with the server's API key; may be unset.
+        qdrant_timeout_seconds: Limit of one request to the server.
+        qdrant_connections: Requests to the server at the same time. The embedded Qdrant is used by
+            one thread only.
+        rrf_k: Constant of reciprocal rank fusion: the sentence at rank r of a search, counted from
+            0, gets 1 / (rrf_k + r) from it. Qdrant's own default is 2.
+        prefetch_limit: Sentences that the dense and the sparse search each bring to the fusion.
+        max_sentences: Most sentences of one `IndexDemonstrations`.
+        max_queries: Most queries of one `Select`.
+        max_demonstrations: Most demonstrations of one query.
+        max_neighbours: Most similar training sentences of one query.
+    """
+
+    folder: str = ".slcolm/index"
+    qdrant_url: str = ""
+    qdrant_api_key_env: str = "QDRANT_API_KEY"
+    qdrant_timeout_seconds: int = 30
+    qdrant_connections: int = 8
+    rrf_k: int = 60
+    prefetch_limit: int = 100
+    max_sentences: int = 512
+    max_queries: int = 128
+    max_demonstrations: int = 64
+    max_neighbours: int = 100

@@ -1,0 +1,37 @@
+"""Puts the retrieval service together."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+
+from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
+from slcolm_services.retrieval.config import RetrievalConfig
+from slcolm_services.retrieval.retriever import Retriever
+from slcolm_services.retrieval.servicer import RetrievalServicer
+from slcolm_services.runtime.service import Service
+
+_NAME = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
+
+
+def build(config: RetrievalConfig) -> Service:
+    """The retrieval service as the runtime starts it. Nothing is opened before `start`."""
+    retriever = Retriever(config)
+    servicer = RetrievalServicer(config, retriever)
+    return Service(
+        name=_NAME,
+        register=lambda server: retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            servicer, server
+        ),
+        start=retriever.open,
+        stop=retriever.close,
+        cost=_sentences,
+    )
+
+
+def _sentences(request: Message) -> int:
+    """Admission counts sentences: what is indexed or searched for."""
+    if isinstance(request, retrieval_pb2.SelectRequest):
+        return max(1, len(request.queries))
+    if isinstance(request, retrieval_pb2.IndexDemonstrationsRequest):
+        return max(1, len(request.sentences))
+    return 1

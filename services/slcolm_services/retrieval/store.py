@@ -1,0 +1,384 @@
+"""The sentences of an index in Qdrant: an embedded folder or a server, by the same code.
+
+One collection holds one index revision. A sentence is a point with a dense and a sparse vector; the
+manifest and the trigger lexicon lie in a point of their own without vectors, so that a reader sees
+both of an index or neither, and they survive wherever the collection does.
+
+Every method blocks and is for one thread at a time where Qdrant is embedded.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from slcolm_services.corpus.documents import Document
+from slcolm_services.errors import (
+    HomeInUse,
+    IndexNotFound,
+    Overloaded,
+    PreconditionFailed,
+    Unavailable,
+)
+from slcolm_services.retrieval.config import RetrievalConfig
+from slcolm_services.retrieval.records import (
+    IndexedSentence,
+    Manifest,
+    Role,
+    Vector,
+    document_from_json,
+    text_key,
+)
+from slcolm_services.retrieval.terms import sparse_vector
+from slcolm_services.retrieval.triggers import TriggerLexicon
+
+_PREFIX = "slcolm-index-"
+_DENSE, _SPARSE = "sentence", "terms"
+_MANIFEST_ID = str(uuid.UUID(int=0))
+_MANIFEST_ROLE = "manifest"
+_PAGE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A sentence that a search found.
+
+    Attributes:
+        gold: The text with what is true of it.
+        prediction: What the SLM predicted; None where the sentence was indexed without.
+        score: Fused similarity; 0 for a random draw.
+    """
+
+    gold: Document
+    prediction: Document | None
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceKey:
+    """Enough of a stored sentence to tell whether it is a query's own."""
+
+    point_id: str
+    document_id: str
+    text_key: str
+
+    def is_own(self, document: Document) -> bool:
+        """Whether it is the document's own sentence or a duplicate of it."""
+        return self.document_id == document.id or self.text_key == text_key(document.text)
+
+
+class IndexStore:
+    """Index revisions in Qdrant.
+
+    Args:
+        config: Where Qdrant is. A folder is created where there is none, and locked.
+
+    Raises:
+        HomeInUse: Another process has the folder open.
+    """
+
+    def __init__(self, config: RetrievalConfig) -> None:
+        self._config = config
+        if config.qdrant_url:
+            self._client = QdrantClient(
+                url=config.qdrant_url,
+                api_key=os.environ.get(config.qdrant_api_key_env),
+                timeout=config.qdrant_timeout_seconds,
+                # The server may start after this service: the first call will tell.
+                check_compatibility=False,
+            )
+        else:
+            self._client = _open_folder(Path(config.folder))
+
+    def close(self) -> None:
+        """Release the folder or the connections."""
+        self._client.close()
+
+    def create(self, manifest: Manifest) -> None:
+        """Create an index without sentences. A collection that is there already stays as it is."""
+        name = _PREFIX + manifest.revision
+        with self._errors(manifest.revision):
+            if not self._client.collection_exists(name):
+                self._create_collection(name, manifest.vector_dimension)
+        self.write_manifest(manifest, None)
+
+    def _create_collection(self, name: str, dimension: int) -> None:
+        self._client.create_collection(
+            name,
+            vectors_config={
+                _DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+            },
+            sparse_vectors_config={
+                _SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)
+            },
+        )
+        if self._config.qdrant_url:  # the embedded one scans its payloads, and warns that it does
+            for field in ("role", "document_id", "text_key"):
+                self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
+
+    def write_manifest(self, manifest: Manifest, lexicon: TriggerLexicon | None) -> None:
+        """Replace the manifest and the trigger lexicon of an index, both at once.
+
+        Raises:
+            IndexNotFound: There is no such index.
+        """
+        payload = {
+            "role": _MANIFEST_ROLE,
+            "manifest": manifest.to_json(),
+            "lexicon": lexicon.to_json() if lexicon else None,
+        }
+        point = models.PointStruct(id=_MANIFEST_ID, vector={}, payload=payload)
+        with self._errors(manifest.revision):
+            self._client.upsert(_PREFIX + manifest.revision, [point], wait=True)
+
+    def manifest(self, revision: str) -> Manifest:
+        """The manifest of an index.
+
+        Raises:
+            IndexNotFound: There is no such index.
+        """
+        return Manifest.from_json(self._manifest_payload(revision, "manifest"))
+
+    def lexicon(self, revision: str) -> TriggerLexicon:
+        """The trigger lexicon of a finished index.
+
+        Raises:
+            IndexNotFound: There is no such index.
+        """
+        return TriggerLexicon.from_json(self._manifest_payload(revision, "lexicon"))
+
+    def _manifest_payload(self, revision: str, field: str) -> dict[str, Any]:
+        with self._errors(revision):
+            points = self._client.retrieve(_PREFIX + revision, [_MANIFEST_ID], with_payload=[field])
+        if not points:
+            # A collection without manifest: its creation was cut short, and can be repeated.
+            raise _not_found(revision)
+        payload = points[0].payload
+        assert payload is not None  # noqa: S101  asked for
+        content = payload[field]
+        assert isinstance(content, dict)  # noqa: S101  as `write_manifest` wrote it
+        return content
+
+    def revisions(self) -> list[str]:
+        """Revisions of all indexes, sorted."""
+        with self._errors(""):
+            collections = self._client.get_collections().collections
+        return sorted(
+            collection.name.removeprefix(_PREFIX)
+            for collection in collections
+            if collection.name.startswith(_PREFIX)
+        )
+
+    def delete(self, revision: str) -> None:
+        """Delete an index.
+
+        Raises:
+            IndexNotFound: There is no such index.
+        """
+        with self._errors(revision):
+            if not self._client.collection_exists(_PREFIX + revision):
+                raise _not_found(revision)
+            self._client.delete_collection(_PREFIX + revision)
+
+    def add(self, revision: str, sentences: Sequence[IndexedSentence]) -> None:
+        """Add sentences; one that is there already stays once.
+
+        Raises:
+            IndexNotFound: There is no such index.
+        """
+        points = [
+            models.PointStruct(
+                id=sentence.point_id(),
+                vector=_vectors(sentence.gold.text, sentence.vector),
+                payload=sentence.payload(),
+            )
+            for sentence in sentences
+        ]
+        if points:
+            with self._errors(revision):
+                self._client.upsert(_PREFIX + revision, points, wait=True)
+
+    def holds(self, revision: str, sentences: Sequence[IndexedSentence]) -> bool:
+        """Whether every one of the sentences is in the index."""
+        ids = {sentence.point_id() for sentence in sentences}
+        with self._errors(revision):
+            found = self._client.retrieve(_PREFIX + revision, list(ids), with_payload=False)
+        return len(found) == len(ids)
+
+    def count(self, revision: str, role: Role) -> int:
+        """Number of sentences with a role."""
+        with self._errors(revision):
+            return self._client.count(
+                _PREFIX + revision, count_filter=_role_filter(role), exact=True
+            ).count
+
+    def gold(self, revision: str, role: Role) -> Iterator[Document]:
+        """Gold documents with a role, in the order of their point ids."""
+        for record in self._scroll(revision, role, ["gold"]):
+            yield document_from_json(record.payload["gold"])  # type: ignore[index]  # asked for
+
+    def keys(self, revision: str, role: Role) -> list[SentenceKey]:
+        """Keys of all sentences with a role, in the order of their point ids."""
+        return [
+            _key(record) for record in self._scroll(revision, role, ["document_id", "text_key"])
+        ]
+
+    def fetch(self, revision: str, point_ids: Sequence[str]) -> list[Hit]:
+        """Sentences by point id, in the order of the ids, with score 0."""
+        with self._errors(revision):
+            records = self._client.retrieve(_PREFIX + revision, list(point_ids))
+        by_id = {str(record.id): record for record in records}
+        return [_hit(by_id[point_id], 0.0) for point_id in point_ids]
+
+    def search(
+        self, revision: str, document: Document, vector: Vector, role: Role, limit: int
+    ) -> list[Hit]:
+        """Sentences most similar to a query, by reciprocal rank fusion of both searches.
+
+        The query's own sentence and duplicates of it are never among them, and no two are
+        duplicates of each other.
+
+        Args:
+            revision: The index.
+            document: The query; `id` and `text` are read.
+            vector: Its sentence vector.
+            role: Role of the sentences to search.
+            limit: Most sentences, at least 1.
+
+        Raises:
+            IndexNotFound: There is no such index.
+        """
+        # The filter stands inside each prefetch: at the root, what it removes would already have
+        # taken a place, and versions of the embedded Qdrant ignore it there for fusion.
+        others = _role_filter(role, without=document)
+        # Twice the limit, for duplicates that will be dropped.
+        prefetch_limit = max(self._config.prefetch_limit, 2 * limit)
+        prefetches = [
+            models.Prefetch(query=query, using=name, filter=others, limit=prefetch_limit)
+            for name, query in _vectors(document.text, vector).items()
+        ]
+        with self._errors(revision):
+            points = self._client.query_points(
+                _PREFIX + revision,
+                prefetch=prefetches,
+                query=models.RrfQuery(rrf=models.Rrf(k=self._config.rrf_k)),
+                limit=2 * limit,
+            ).points
+        hits: dict[str, Hit] = {}
+        for point in points:
+            key = _key(point)
+            if not key.is_own(document):
+                hits.setdefault(key.text_key, _hit(point, point.score))
+        return list(hits.values())[:limit]
+
+    def _scroll(self, revision: str, role: Role, fields: list[str]) -> Iterator[models.Record]:
+        offset = None
+        while True:
+            with self._errors(revision):
+                records, offset = self._client.scroll(
+                    _PREFIX + revision,
+                    scroll_filter=_role_filter(role),
+                    limit=_PAGE,
+                    offset=offset,
+                    with_payload=fields,
+                )
+            yield from records
+            if offset is None:
+                return
+
+    @contextmanager
+    def _errors(self, revision: str) -> Iterator[None]:
+        """Turn what either Qdrant raises into this project's errors."""
+        try:
+            yield
+        except ResourceExhaustedResponse as error:
+            raise Overloaded(
+                "the Qdrant server has too much to do", retry_after_seconds=error.retry_after_s
+            ) from error
+        except ResponseHandlingException as error:
+            raise Unavailable("the Qdrant server cannot be reached") from error
+        except UnexpectedResponse as error:
+            status = error.status_code or 0
+            if status == HTTPStatus.NOT_FOUND:
+                raise _not_found(revision) from error
+            if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise PreconditionFailed(
+                    f"the Qdrant server refuses the API key in {self._config.qdrant_api_key_env}"
+                ) from error
+            if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise Unavailable(f"the Qdrant server answered {status}") from error
+            raise
+        except ValueError as error:
+            # All that the embedded Qdrant says of a missing collection.
+            if self._config.qdrant_url or self._client.collection_exists(_PREFIX + revision):
+                raise
+            raise _not_found(revision) from error
+
+
+def _open_folder(folder: Path) -> QdrantClient:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        return QdrantClient(path=str(folder))
+    except RuntimeError as error:
+        raise HomeInUse(
+            f"index folder {folder} is open in another process; "
+            "stop that one, or let both use a Qdrant server",
+            metadata={"folder": str(folder)},
+        ) from error
+
+
+def _not_found(revision: str) -> IndexNotFound:
+    return IndexNotFound(f"there is no index {revision!r}", metadata={"index_revision": revision})
+
+
+def _vectors(text: str, vector: Vector) -> dict[str, Any]:
+    """Named vectors of a text. A text without terms has no sparse vector."""
+    vectors: dict[str, Any] = {_DENSE: vector.tolist()}
+    terms = sparse_vector(text)
+    if terms:
+        vectors[_SPARSE] = models.SparseVector(
+            indices=list(terms.keys()), values=list(terms.values())
+        )
+    return vectors
+
+
+def _role_filter(role: Role, *, without: Document | None = None) -> models.Filter:
+    conditions: list[models.Condition] = [_equals("role", role.value)]
+    if without is None:
+        return models.Filter(must=conditions)
+    own: list[models.Condition] = [
+        _equals("document_id", without.id),
+        _equals("text_key", text_key(without.text)),
+    ]
+    return models.Filter(must=conditions, must_not=own)
+
+
+def _equals(field: str, value: str) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def _key(point: models.Record | models.ScoredPoint) -> SentenceKey:
+    payload = point.payload
+    assert payload is not None  # noqa: S101  asked for
+    return SentenceKey(str(point.id), payload["document_id"], payload["text_key"])
+
+
+def _hit(point: models.Record | models.ScoredPoint, score: float) -> Hit:
+    payload = point.payload
+    assert payload is not None  # noqa: S101  asked for
+    prediction = payload["prediction"]
+    return Hit(
+        document_from_json(payload["gold"]),
+        document_from_json(prediction) if prediction else None,
+        score,
+    )

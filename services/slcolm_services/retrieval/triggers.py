@@ -1,0 +1,183 @@
+"""Trigger words: n-grams whose presence in a text speaks for a relation type.
+
+Mined from the training sentences. An n-gram supports a type when it stands outside every mention
+and near a relation of that type: between its head and tail or a few tokens around them. It becomes
+a trigger when that happens more often than chance allows, by the log-likelihood ratio of Dunning
+(1993), "Accurate Methods for the Statistics of Surprise and Coincidence", section 4.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+from typing import Any
+
+from slcolm_services.corpus.documents import Document, Entity, Relation
+from slcolm_services.retrieval.config import TriggerConfig
+from slcolm_services.retrieval.terms import Token, ngrams, tokenize
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger word of a relation type.
+
+    Attributes:
+        text: The n-gram, folded as `terms.tokenize` folds.
+        type: Relation type.
+        probability: Share of the training sentences with the n-gram in which it stands near a
+            relation of the type, smoothed towards the share of all sentences that hold the type.
+        support: Training sentences in which it does.
+    """
+
+    text: str
+    type: str
+    probability: float
+    support: int
+
+
+class TriggerLexicon:
+    """Trigger words of all relation types."""
+
+    def __init__(self, triggers: Iterable[Trigger], *, max_length: int) -> None:
+        self.triggers = tuple(triggers)
+        self.max_length = max_length
+        self._by_text: dict[str, list[Trigger]] = defaultdict(list)
+        for trigger in self.triggers:
+            self._by_text[trigger.text].append(trigger)
+
+    def __len__(self) -> int:
+        return len(self.triggers)
+
+    def find(self, document: Document) -> dict[str, list[Trigger]]:
+        """Triggers that stand in a text outside its entities, by type, most probable first."""
+        found: dict[str, list[Trigger]] = defaultdict(list)
+        for text in {term for term, _, _ in _context_terms(document, self.max_length)}:
+            for trigger in self._by_text.get(text, ()):
+                found[trigger.type].append(trigger)
+        for triggers in found.values():
+            triggers.sort(key=lambda trigger: (-trigger.probability, trigger.text))
+        return dict(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """The lexicon in JSON types."""
+        return {
+            "max_length": self.max_length,
+            "triggers": [
+                [trigger.text, trigger.type, trigger.probability, trigger.support]
+                for trigger in self.triggers
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TriggerLexicon:
+        """Read what `to_json` wrote."""
+        return cls((Trigger(*row) for row in data["triggers"]), max_length=data["max_length"])
+
+
+def mine(documents: Iterable[Document], config: TriggerConfig) -> TriggerLexicon:
+    """Mine the trigger words of every relation type from annotated sentences."""
+    counts = _count(documents, config)
+    triggers = []
+    for (term, type_), joint in counts.joint.items():
+        with_term, with_type = counts.term[term], counts.type[type_]
+        rare = with_type <= config.rare_type_sentences
+        if joint < (config.rare_min_support if rare else config.min_support):
+            continue
+        base = with_type / counts.sentences
+        if joint / with_term <= base:
+            continue
+        score = log_likelihood_ratio(joint, with_term, with_type, counts.sentences)
+        if score < config.min_log_likelihood_ratio:
+            continue
+        weight = config.prior_weight
+        triggers.append(Trigger(term, type_, (joint + weight * base) / (with_term + weight), joint))
+    return TriggerLexicon(
+        sorted(triggers, key=lambda trigger: (trigger.type, trigger.text)),
+        max_length=config.max_length,
+    )
+
+
+def log_likelihood_ratio(joint: int, first: int, second: int, total: int) -> float:
+    """Dunning's -2 ln(lambda) of a two by two table; 0 means independent.
+
+    Args:
+        joint: Sentences with both events.
+        first: Sentences with the first event.
+        second: Sentences with the second event.
+        total: All sentences.
+    """
+
+    def entropy(*cells: int) -> float:
+        return sum(cell * log(cell) for cell in cells if cell)
+
+    table = (joint, first - joint, second - joint, total - first - second + joint)
+    return 2.0 * (
+        entropy(*table)
+        - entropy(first, total - first)
+        - entropy(second, total - second)
+        + entropy(total)
+    )
+
+
+@dataclass(slots=True)
+class _Counts:
+    sentences: int
+    term: Counter[str]
+    type: Counter[str]
+    joint: Counter[tuple[str, str]]
+
+
+def _count(documents: Iterable[Document], config: TriggerConfig) -> _Counts:
+    counts = _Counts(0, Counter(), Counter(), Counter())
+    for document in documents:
+        counts.sentences += 1
+        terms = list(_context_terms(document, config.max_length))
+        counts.term.update({term for term, _, _ in terms})
+        by_type = defaultdict(list)
+        for relation in document.relations:
+            by_type[relation.type].append(_window(document, relation, config.window_tokens))
+        counts.type.update(by_type.keys())
+        for type_, windows in by_type.items():
+            counts.joint.update(
+                {
+                    (term, type_)
+                    for term, first, last in terms
+                    if any(start <= first.start and last.end <= end for start, end in windows)
+                }
+            )
+    return counts
+
+
+def _context_terms(document: Document, max_length: int) -> Iterator[tuple[str, Token, Token]]:
+    """N-grams of the text that touch no entity."""
+    for run in tokenize(document.text):
+        for piece in _outside(run, document.entities):
+            yield from ngrams(piece, max_length)
+
+
+def _outside(run: Sequence[Token], entities: Sequence[Entity]) -> Iterator[list[Token]]:
+    piece: list[Token] = []
+    for token in run:
+        if any(token.start < entity.end and entity.start < token.end for entity in entities):
+            if piece:
+                yield piece
+            piece = []
+        else:
+            piece.append(token)
+    if piece:
+        yield piece
+
+
+def _window(document: Document, relation: Relation, tokens: int) -> tuple[int, int]:
+    """Range of characters from `tokens` tokens before the first mention to as many after the last.
+
+    Punctuation ends it, save between the two mentions.
+    """
+    head, tail = document.entities[relation.head], document.entities[relation.tail]
+    start, end = min(head.start, tail.start), max(head.end, tail.end)
+    all_tokens = [token for run in tokenize(document.text) for token in run]
+    before = [token.start for token in all_tokens if token.end <= start][-tokens:]
+    after = [token.end for token in all_tokens if token.start >= end][:tokens]
+    return min([start, *before]), max([end, *after])
