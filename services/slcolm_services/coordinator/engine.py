@@ -24,9 +24,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
 
 from slcolm.coordinator.v1 import coordinator_pb2
-from slcolm_services.coordinator.config import CoordinatorConfig
+from slcolm_services.coordinator.context import StageContext, Tools
 from slcolm_services.coordinator.records import StageResult
-from slcolm_services.coordinator.stages import StageContext, Stages
+from slcolm_services.coordinator.stages import STAGE_NAMES, run_stage
 from slcolm_services.errors import (
     ArtifactNotFound,
     Cancelled,
@@ -72,9 +72,9 @@ class _Progress:
 class Engine:
     """Creates, runs and describes runs. Every method blocks; call it off the event loop."""
 
-    def __init__(self, config: CoordinatorConfig, stages: Stages) -> None:
-        self._config = config
-        self._stages = stages
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._config = tools.config
         self._progress: dict[str, _Progress] = {}
         self._cancelled: set[str] = set()
         self._lock = threading.Lock()
@@ -220,7 +220,7 @@ class Engine:
         """Run every stage. Deterministic between steps, as DBOS needs it."""
         values: dict[str, str] = {}
         artifacts: dict[str, str] = {}
-        for name in self._stages.names:
+        for name in STAGE_NAMES:
             outcome = DBOS.run_step(
                 {"name": name}, self._run_stage, attempt_id, name, spec, values, artifacts
             )
@@ -254,11 +254,11 @@ class Engine:
                 progress(0, 0, "")
                 parsed = json_format.ParseDict(spec, coordinator_pb2.RunSpec())
                 context = StageContext(run_id, parsed, values, artifacts, progress)
-                result = self._stages.run(name, context)
+                result = run_stage(self._tools, name, context)
             except SlcolmError as error:
                 _log.warning("stage failed", reason=error.reason)
                 return {"error": _encode(status_of(error))}
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  it is logged and becomes the run's error
                 _log.exception("stage failed")
                 return {"error": _encode(status_of(error))}
             finally:
@@ -308,7 +308,7 @@ class Engine:
         with self._lock:
             progress = self._progress.get(attempt_id)
         stages = []
-        for name in self._stages.names:
+        for name in STAGE_NAMES:
             stage = coordinator_pb2.Stage(name=name, state=coordinator_pb2.RUN_STATE_QUEUED)
             if name in steps:
                 _fill_finished(stage, steps[name])

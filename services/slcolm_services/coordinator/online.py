@@ -13,9 +13,7 @@ from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.coordinator import pipeline
-from slcolm_services.coordinator.config import CoordinatorConfig
-from slcolm_services.coordinator.peers import Peers
-from slcolm_services.coordinator.stages import DEFAULT_DEMONSTRATIONS
+from slcolm_services.coordinator.context import Tools, demonstration_count
 from slcolm_services.errors import SlcolmError
 from slcolm_services.runtime.status import status_of
 
@@ -23,8 +21,7 @@ _log = structlog.get_logger(__name__)
 
 
 def predict(
-    peers: Peers,
-    config: CoordinatorConfig,
+    tools: Tools,
     run: coordinator_pb2.Run,
     policy: evaluation_pb2.Policy,
     documents: Sequence[common_pb2.Document],
@@ -34,28 +31,28 @@ def predict(
     Where no LLM answer can be had, the SLM's triples stand and the result says why.
     """
     extracted = pipeline.extract(
-        peers,
+        tools.peers,
         documents,
         revision=run.model_revision,
-        batch_documents=config.batch_documents,
+        batch_documents=tools.config.batch_documents,
         on_done=_ignore,
     )
     extractions = [
         result.extraction for result in extracted if result.WhichOneof("outcome") == "extraction"
     ]
     spec = run.spec
-    answers, unavailable = _guide(peers, config, run, extractions)
+    answers, unavailable = _guide(tools, run, extractions)
     items = [
         pipeline.merge_item(item.document, answers.get(item.document.id)) for item in extractions
     ]
     merged = {
         result.id: result
         for result in pipeline.merge(
-            peers,
+            tools.peers,
             items,
             spec.schema,
             policy,
-            batch_documents=config.batch_documents,
+            batch_documents=tools.config.batch_documents,
             on_done=_ignore,
         )
     }
@@ -78,30 +75,26 @@ def predict(
 
 
 def _guide(
-    peers: Peers,
-    config: CoordinatorConfig,
+    tools: Tools,
     run: coordinator_pb2.Run,
     extractions: Sequence[extraction_pb2.Extraction],
 ) -> tuple[Mapping[str, guidance_pb2.GuideResult], Status | None]:
     """Answers by id, or why there are none: guidance that is down must not cost the prediction."""
     spec = run.spec
-    count = (
-        spec.demonstration_count if spec.HasField("demonstration_count") else DEFAULT_DEMONSTRATIONS
-    )
     guidance = pipeline.Guidance(
         index_revision=run.index_revision,
         provider=spec.provider,
-        demonstration_count=count,
+        demonstration_count=demonstration_count(spec),
         run_id=run.id,
     )
     try:
         results = pipeline.guide(
-            peers,
+            tools.peers,
             extractions,
             spec.schema,
             guidance,
-            batch_documents=config.guide_batch_documents,
-            calls_in_flight=config.guide_calls_in_flight,
+            batch_documents=tools.config.guide_batch_documents,
+            calls_in_flight=tools.config.guide_calls_in_flight,
             on_done=_ignore,
         )
     except SlcolmError as error:

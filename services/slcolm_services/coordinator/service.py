@@ -6,12 +6,12 @@ import asyncio
 
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm_services.coordinator.config import CoordinatorConfig
+from slcolm_services.coordinator.context import Tools
 from slcolm_services.coordinator.datasets import Datasets
 from slcolm_services.coordinator.engine import Engine
 from slcolm_services.coordinator.peers import Peers
 from slcolm_services.coordinator.records import Records
 from slcolm_services.coordinator.servicer import CoordinatorServicer
-from slcolm_services.coordinator.stages import Stages
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 
@@ -21,19 +21,16 @@ _NAME = coordinator_pb2.DESCRIPTOR.services_by_name["CoordinatorService"].full_n
 def build(config: CoordinatorConfig) -> Service:
     """The coordinator as the runtime starts it. Nothing is opened before `start`."""
     store = ArtifactStore(config.store)
-    peers = Peers(config)
-    datasets = Datasets(store)
-    records = Records(store)
-    stages = Stages(config, peers, datasets, records)
-    engine = Engine(config, stages)
-    servicer = CoordinatorServicer(config, engine, stages, peers, datasets, records)
+    tools = Tools(config, Peers(config), Datasets(store), Records(store))
+    engine = Engine(tools)
+    servicer = CoordinatorServicer(tools, engine)
 
     async def start() -> None:
         await asyncio.to_thread(engine.launch)
 
     async def stop() -> None:
         await asyncio.to_thread(engine.close)
-        peers.close()
+        tools.peers.close()
 
     return Service(
         name=_NAME,

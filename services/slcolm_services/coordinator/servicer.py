@@ -9,13 +9,9 @@ from collections.abc import AsyncIterator
 import grpc
 
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
-from slcolm_services.coordinator.config import CoordinatorConfig
-from slcolm_services.coordinator.datasets import Datasets
+from slcolm_services.coordinator.context import Tools
 from slcolm_services.coordinator.engine import ENDED, Engine
 from slcolm_services.coordinator.online import predict
-from slcolm_services.coordinator.peers import Peers
-from slcolm_services.coordinator.records import Records
-from slcolm_services.coordinator.stages import Stages
 from slcolm_services.errors import (
     DatasetNotFound,
     FieldViolation,
@@ -31,21 +27,11 @@ _SPLITS = ("train_dataset", "dev_dataset", "test_dataset")
 class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
     """Serves `slcolm.coordinator.v1.CoordinatorService`."""
 
-    def __init__(
-        self,
-        config: CoordinatorConfig,
-        engine: Engine,
-        stages: Stages,
-        peers: Peers,
-        datasets: Datasets,
-        records: Records,
-    ) -> None:
-        self._config = config
+    def __init__(self, tools: Tools, engine: Engine) -> None:
+        self._tools = tools
+        self._config = tools.config
+        self._datasets = tools.datasets
         self._engine = engine
-        self._stages = stages
-        self._peers = peers
-        self._datasets = datasets
-        self._records = records
 
     async def UploadDataset(
         self,
@@ -147,7 +133,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         """Stream a file that a stage has left."""
         del context
         digest = await asyncio.to_thread(self._engine.artifact, request.run_id, request.name)
-        data = await asyncio.to_thread(self._records.get_file, digest)
+        data = await asyncio.to_thread(self._tools.records.get_file, digest)
         for start in range(0, len(data), _CHUNK_BYTES):
             chunk = data[start : start + _CHUNK_BYTES]
             yield coordinator_pb2.DownloadArtifactResponse(chunk=chunk)
@@ -163,7 +149,5 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
             limit=self._config.max_predict_documents,
         )
         run, artifacts = await asyncio.to_thread(self._engine.ready, request.run_id)
-        policy = await asyncio.to_thread(self._stages.policy, artifacts)
-        return await asyncio.to_thread(
-            predict, self._peers, self._config, run, policy, request.documents
-        )
+        policy = await asyncio.to_thread(self._tools.policy, artifacts)
+        return await asyncio.to_thread(predict, self._tools, run, policy, request.documents)

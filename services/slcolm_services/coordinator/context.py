@@ -1,0 +1,82 @@
+"""What every stage works with: connections, data, and what earlier stages left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from slcolm.coordinator.v1 import coordinator_pb2
+from slcolm.evaluation.v1 import evaluation_pb2
+from slcolm.extraction.v1 import extraction_pb2
+from slcolm.guidance.v1 import guidance_pb2
+from slcolm_services.coordinator import pipeline
+from slcolm_services.coordinator.config import CoordinatorConfig
+from slcolm_services.coordinator.datasets import Datasets
+from slcolm_services.coordinator.peers import Peers
+from slcolm_services.coordinator.records import Records
+
+SPLITS = ("train", "dev", "test")
+GUIDED_SPLITS = ("dev", "test")
+_DEFAULT_DEMONSTRATIONS = 2
+Progress = Callable[[int, int, str], None]
+"""Called with items done, items in all, and a line for people."""
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What is known when a stage starts.
+
+    Attributes:
+        run_id: The run.
+        spec: What the run does.
+        values: Values of the stages before this one.
+        artifacts: Artifacts of the stages before this one: file name to digest.
+        progress: Reports progress; raises `Cancelled` when the run was cancelled.
+    """
+
+    run_id: str
+    spec: coordinator_pb2.RunSpec
+    values: Mapping[str, str]
+    artifacts: Mapping[str, str]
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a coordinator has to work with. Thread-safe: it holds no state of a run."""
+
+    config: CoordinatorConfig
+    peers: Peers
+    datasets: Datasets
+    records: Records
+
+    def policy(self, artifacts: Mapping[str, str]) -> evaluation_pb2.Policy:
+        """The policy that the fit stage chose."""
+        data = self.records.get_file(artifacts["fit.binpb"])
+        return evaluation_pb2.FitPolicyResponse.FromString(data).policy
+
+    def predictions(
+        self, context: StageContext, split: str
+    ) -> Sequence[extraction_pb2.ExtractResult]:
+        """What the SLM found, or why it could not, for every document of a split, in order."""
+        data = self.records.get_file(context.artifacts[f"predictions-{split}.binpb"])
+        return extraction_pb2.ExtractResponse.FromString(data).results
+
+    def merge_items(self, context: StageContext, split: str) -> list[evaluation_pb2.MergeItem]:
+        """SLM predictions of a split with the LLM's triples, for the texts that could be read."""
+        data = self.records.get_file(context.artifacts[f"answers-{split}.binpb"])
+        answers = {
+            answer.id: answer for answer in guidance_pb2.GuideResponse.FromString(data).results
+        }
+        return [
+            pipeline.merge_item(result.extraction.document, answers.get(result.id))
+            for result in self.predictions(context, split)
+            if result.WhichOneof("outcome") == "extraction"
+        ]
+
+
+def demonstration_count(spec: coordinator_pb2.RunSpec) -> int:
+    """Demonstrations per prompt."""
+    if spec.HasField("demonstration_count"):
+        return spec.demonstration_count
+    return _DEFAULT_DEMONSTRATIONS
