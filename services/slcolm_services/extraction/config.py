@@ -42,14 +42,14 @@ class ExtractionConfig(EngineConfig):
 
     Attributes:
         store: Root of the artifact store: a folder or an fsspec URL.
-        cache: Folder for models fetched from a remote store.
+        cache_dir: Folder for models fetched from a remote store.
         model: Model folder that is the default from the start; None to wait for `LoadModel`.
         max_batch_documents: Most texts in a request.
         max_loaded_models: Models kept in memory; the one used longest ago goes first.
     """
 
     store: str = "slcolm-home/store"
-    cache: Path = Path("slcolm-home/cache")
+    cache_dir: Path = Path("slcolm-home/cache")
     model: Path | None = None
     max_batch_documents: int = 256
     max_loaded_models: int = 3

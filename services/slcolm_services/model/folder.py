@@ -156,6 +156,19 @@ def write_manifest(folder: Path, manifest: ModelManifest) -> ModelManifest:
     return complete
 
 
+def read_dev_scores(folder: Path) -> dict[str, float]:
+    """Scores on dev from a model folder's card: metric name to value.
+
+    Raises:
+        ModelInvalid: The card is missing or not JSON, or its scores are not numbers by name.
+    """
+    try:
+        scores = json.loads((folder / CARD_FILE).read_bytes())["dev_scores"]
+        return {str(name): float(value) for name, value in scores.items()}
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise ModelInvalid(f"{folder / CARD_FILE} has no readable dev_scores: {error!r}") from error
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file in hexadecimal."""
     with path.open("rb") as file:

@@ -153,7 +153,7 @@ def test_every_problem_is_named_at_once(folder: Path) -> None:
 
 
 def test_another_format_is_refused_before_anything_else(folder: Path) -> None:
-    edit(folder, lambda raw: (raw.clear(), raw.update(format=2)))
+    edit(folder, lambda raw: raw.update(format=2, surprise=True))
     with pytest.raises(ModelInvalid, match="format 2; this version reads format 1"):
         read_manifest(folder)
 

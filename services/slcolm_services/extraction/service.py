@@ -1,0 +1,51 @@
+"""Puts the extraction service together."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+from google.protobuf.message import Message
+
+from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
+from slcolm_services.extraction.config import ExtractionConfig
+from slcolm_services.extraction.registry import Registry
+from slcolm_services.extraction.servicer import ExtractionServicer
+from slcolm_services.runtime.service import Service
+from slcolm_services.runtime.store import ArtifactStore
+
+_NAME = extraction_pb2.DESCRIPTOR.services_by_name["ExtractionService"].full_name
+
+
+def build(config: ExtractionConfig) -> Service:
+    """The extraction service as the runtime starts it.
+
+    It is ready once the configured model is loaded, or at once where none is configured: models
+    then come by `LoadModel`.
+    """
+    registry = Registry(ArtifactStore(config.store), config)
+    servicer = ExtractionServicer(config, registry)
+
+    async def start() -> None:
+        if config.model is not None:
+            await asyncio.to_thread(registry.load_folder, config.model)
+
+    def register(server: grpc.aio.Server) -> None:
+        # Generated code has no types.
+        extraction_pb2_grpc.add_ExtractionServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            servicer, server
+        )
+
+    return Service(
+        name=_NAME,
+        register=register,
+        start=start,
+        cost=_characters,
+    )
+
+
+def _characters(request: Message) -> int:
+    """Admission cost: characters to read; at least 1 for any call."""
+    if not isinstance(request, extraction_pb2.ExtractRequest):
+        return 1
+    return max(1, sum(len(document.text) for document in request.documents))
