@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any, NoReturn, Self
 
 from slcolm_services.corpus.records import Findings, shown
@@ -22,31 +24,91 @@ def load_json(text: str, found: Findings) -> Any:
     Raises:
         BrokenJson: The text is not JSON.
     """
+    value, end = load_json_at(text, _skip_space(text, 0), found)
+    end = _skip_space(text, end)
+    if end < len(text):
+        raise BrokenJson(f"is not JSON: something follows its end at {_place(text, end)}")
+    return value
+
+
+def load_json_at(text: str, start: int, found: Findings) -> tuple[Any, int]:
+    """Parse the JSON value that begins at `start`, likewise.
+
+    Returns:
+        The value, and the offset of what follows it.
+
+    Raises:
+        BrokenJson: No JSON value begins there.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) != len(pairs):
-            keys = [key for key, _ in pairs]
-            for key in sorted({key for key in keys if keys.count(key) > 1}):
+            repeated = (key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+            for key in repeated:
                 found.error(shown(key), "stands twice in one object")
         return value
 
     def refuse(constant: str) -> NoReturn:
         raise BrokenJson(f"{constant} is not a JSON number")
 
+    decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=refuse)
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        return decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        place = f"column {error.colno}"
-        if "\n" in text.rstrip("\n"):
-            place = f"line {error.lineno}, {place}"
-        raise BrokenJson(f"is not JSON: {error.msg} at {place}") from error
+        raise BrokenJson(f"is not JSON: {error.msg} at {_place(text, error.pos)}") from error
     except RecursionError as error:
         raise BrokenJson("is nested too deeply") from error
     except BrokenJson:
         raise
     except ValueError as error:
         raise BrokenJson(f"cannot be read: {error}") from error
+
+
+def load_json_list(text: str) -> Iterator[tuple[int, Any, Findings]]:
+    """Parse a JSON list item by item, so that each is known with its line.
+
+    Yields:
+        Index, value, and findings that name the item's line and index.
+
+    Raises:
+        BrokenJson: The text is not a JSON list; the items before the break have been yielded.
+    """
+    position = _skip_space(text, 0)
+    if text[position : position + 1] != "[":
+        raise BrokenJson(f"must be a JSON list: `[` is missing at {_place(text, position)}")
+    position = _skip_space(text, position + 1)
+    index, line, counted = 0, 1, 0
+    closed = text[position : position + 1] == "]"
+    while not closed:
+        line += text.count("\n", counted, position)
+        counted = position
+        found = Findings(line, f"[{index}].")
+        value, position = load_json_at(text, position, found)
+        yield index, value, found
+        position = _skip_space(text, position)
+        separator = text[position : position + 1]
+        if separator not in (",", "]") or not separator:
+            raise BrokenJson(f"is not JSON: `,` or `]` is missing at {_place(text, position)}")
+        closed = separator == "]"
+        index += 1
+        position = position if closed else _skip_space(text, position + 1)
+    end = _skip_space(text, position + 1)
+    if end < len(text):
+        raise BrokenJson(f"is not JSON: something follows its end at {_place(text, end)}")
+
+
+def _skip_space(text: str, start: int) -> int:
+    while start < len(text) and text[start] in " \t\r\n":
+        start += 1
+    return start
+
+
+def _place(text: str, offset: int) -> str:
+    """Column of an offset, with the line where the text has several."""
+    line = text.count("\n", 0, offset) + 1
+    column = f"column {offset - text.rfind(chr(10), 0, offset)}"
+    return column if "\n" not in text.rstrip() else f"line {line}, {column}"
 
 
 class JsonFields:
@@ -71,6 +133,14 @@ class JsonFields:
         found.error(path or name, f"must be an object, not {_kind(value)}")
         return None
 
+    def keys(self) -> list[str]:
+        """The keys in order."""
+        return list(self._value)
+
+    def raw(self, key: str) -> Any:
+        """The value as it stands, of any type; None where it is absent."""
+        return self._value.get(key)
+
     def only(self, *known: str) -> None:
         """Report every key that is not one of `known`."""
         for key in self._value:
@@ -85,15 +155,18 @@ class JsonFields:
         if value is not None and not isinstance(value, str):
             self._found.error(self._field(key), f"must be a string, not {_kind(value)}")
             return None
-        surrogate = _SURROGATE.search(value or "")
-        if surrogate:
-            self._found.error(
-                self._field(key),
-                f"holds the lone surrogate U+{ord(surrogate[0]):04X} at offset "
-                f"{surrogate.start()}, which is no character",
-            )
+        return value if value is None or self._is_text(value, self._field(key)) else None
+
+    def strings(self, key: str) -> list[str] | None:
+        """A list of strings, none of them empty, that must be there."""
+        items = self._required(key)
+        if items is None:
             return None
-        return value
+        if not isinstance(items, list):
+            self._found.error(self._field(key), f"must be a list, not {_kind(items)}")
+            return None
+        good = [self._is_item(item, f"{self._field(key)}[{at}]") for at, item in enumerate(items)]
+        return items if all(good) else None
 
     def integer(self, key: str) -> int | None:
         """An integer that must be there; `true` and `1.0` are none."""
@@ -127,6 +200,22 @@ class JsonFields:
             for index, item in enumerate(value)
         ]
 
+    def _is_item(self, item: Any, path: str) -> bool:
+        if not isinstance(item, str) or not item:
+            self._found.error(path, f"must be a string that is not empty, not {_kind(item)}")
+            return False
+        return self._is_text(item, path)
+
+    def _is_text(self, value: str, path: str) -> bool:
+        surrogate = _SURROGATE.search(value)
+        if surrogate:
+            self._found.error(
+                path,
+                f"holds the lone surrogate U+{ord(surrogate[0]):04X} at offset "
+                f"{surrogate.start()}, which is no character",
+            )
+        return surrogate is None
+
     def _required(self, key: str) -> Any:
         if key not in self._value:
             self._found.error(self._field(key), "is missing")
@@ -142,4 +231,6 @@ class JsonFields:
 
 def _kind(value: Any) -> str:
     """What a value is, in JSON's words, with the value itself where it is a number."""
+    if value == "":
+        return "the empty string"
     return _NAMES.get(type(value)) or f"the number {shown(str(value))}"

@@ -13,12 +13,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
-from slcolm_services.corpus.files import obstacle, replacing
+from slcolm_services.corpus.files import replacing
 from slcolm_services.corpus.jsonfields import BrokenJson, JsonFields, load_json
+from slcolm_services.corpus.lines import scan_lines
 from slcolm_services.corpus.records import (
     Findings,
     Record,
@@ -28,8 +28,6 @@ from slcolm_services.corpus.records import (
     failed,
 )
 from slcolm_services.corpus.schema import TaskSchema
-
-_BOM = b"\xef\xbb\xbf"
 
 
 def read_documents(
@@ -47,7 +45,8 @@ def read_documents(
     Raises:
         DataInvalid: Anything is wrong; `violations` names each problem by line and field.
     """
-    return documents_of(path, scan(path, schema))
+    documents, _ = documents_of(path, scan(path, schema))
+    return documents
 
 
 def write_documents(path: str | os.PathLike[str], docs: Iterable[Document]) -> None:
@@ -99,34 +98,11 @@ def format_line(doc: Document) -> str:
 
 def scan(path: str | os.PathLike[str], schema: TaskSchema | None = None) -> Iterator[Record]:
     """Go through a native data file, a line in memory at a time. Blank lines are passed over."""
-    problem = obstacle(path)
-    if problem is not None:
-        yield failed(None, "file", problem)
-        return
-    offset = 0
-    with Path(path).open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            if raw.startswith(_BOM) and number == 1:
-                yield failed(
-                    1, "file", "starts with a byte order mark; save as UTF-8 without signature"
-                )
-            content = raw.removeprefix(_BOM) if number == 1 else raw
-            if content.strip():
-                yield _decoded(content, number, offset + len(raw) - len(content), schema)
-            offset += len(raw)
-
-
-def _decoded(content: bytes, number: int, offset: int, schema: TaskSchema | None) -> Record:
-    try:
-        line = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return failed(
-            number,
-            "file",
-            f"is not UTF-8: {error.reason}, byte 0x{content[error.start]:02x} at byte offset "
-            f"{offset + error.start}",
-        )
-    return _record(line, number, schema)
+    for line in scan_lines(path):
+        if line.problem:
+            yield failed(line.number, "file", line.problem)
+        elif line.text.strip():
+            yield _record(line.text, line.number, schema)
 
 
 def _record(line: str, number: int | None, schema: TaskSchema | None) -> Record:

@@ -8,8 +8,9 @@ check can be read, and the other way round.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
@@ -20,6 +21,9 @@ MAX_VIOLATIONS = 100
 """An error names at most so many problems and says how many more there are."""
 
 Severity = Literal["error", "warning"]
+Repairs = Counter[str]
+"""What a reader put right, by kind, with how often."""
+
 _SHOWN_LENGTH = 40
 
 
@@ -53,11 +57,13 @@ class Record:
         line: Line where it starts, counted from 1; None for a record of the whole file.
         document: The document; None exactly where `problems` holds an error.
         problems: What is wrong with it.
+        repairs: What the reader put right, by kind, with how often.
     """
 
     line: int | None
     document: Document | None
     problems: tuple[Problem, ...] = ()
+    repairs: Mapping[str, int] = field(default_factory=dict)
 
 
 class Findings:
@@ -65,19 +71,26 @@ class Findings:
 
     Args:
         line: Where the document starts; goes into every problem.
+        prefix: Path of the document in a file that is one JSON value, for example `[12].`.
     """
 
-    def __init__(self, line: int | None) -> None:
+    def __init__(self, line: int | None, prefix: str = "") -> None:
         self._line = line
+        self._prefix = prefix
         self._problems: list[Problem] = []
+        self._repairs: Repairs = Counter()
 
-    def error(self, field: str, problem: str) -> None:
-        """Add what keeps the document from being read."""
-        self._problems.append(Problem(self._line, field, problem))
+    def error(self, field: str, problem: str, line: int | None = None) -> None:
+        """Add what keeps the document from being read; `line` where it is not the first."""
+        self._problems.append(Problem(line or self._line, self._prefix + field, problem))
 
     def warning(self, field: str, problem: str) -> None:
         """Add what should be looked at."""
-        self._problems.append(Problem(self._line, field, problem, "warning"))
+        self._problems.append(Problem(self._line, self._prefix + field, problem, "warning"))
+
+    def repaired(self, kind: str) -> None:
+        """Count something that was put right."""
+        self._repairs[kind] += 1
 
     @property
     def has_errors(self) -> bool:
@@ -87,7 +100,7 @@ class Findings:
     def record(self, document: Document | None) -> Record:
         """Close the collection; a document with errors is dropped."""
         kept = None if self.has_errors else document
-        return Record(self._line, kept, tuple(self._problems))
+        return Record(self._line, kept, tuple(self._problems), dict(self._repairs))
 
 
 def failed(line: int | None, field: str, problem: str) -> Record:
@@ -126,17 +139,17 @@ def _check_entities(
     for index, entity in enumerate(entities):
         if entity is None:
             continue
-        field = f"entities[{index}]"
+        path = f"entities[{index}]"
         if schema and entity.type not in schema.entities_by_name:
-            found.error(f"{field}.type", f"{shown(entity.type)!r} is no entity type of the task")
+            found.error(f"{path}.type", f"{shown(entity.type)!r} is no entity type of the task")
         if entity.start >= entity.end:
-            found.error(f"{field}.end", f"{entity.end} must be greater than start {entity.start}")
+            found.error(f"{path}.end", f"{entity.end} must be greater than start {entity.start}")
         for name, offset in (("start", entity.start), ("end", entity.end)):
             if not 0 <= offset <= text_length:
-                found.error(f"{field}.{name}", f"{offset} is outside the text of {text_length}")
+                found.error(f"{path}.{name}", f"{offset} is outside the text of {text_length}")
         first = seen.setdefault((entity.type, entity.start, entity.end), index)
         if first != index:
-            found.warning(field, f"repeats entities[{first}]")
+            found.warning(path, f"repeats entities[{first}]")
 
 
 def _check_relations(
@@ -149,19 +162,17 @@ def _check_relations(
     for index, relation in enumerate(relations):
         if relation is None:
             continue
-        field = f"relations[{index}]"
+        path = f"relations[{index}]"
         if schema and relation.type not in schema.relations_by_name:
-            found.error(
-                f"{field}.type", f"{shown(relation.type)!r} is no relation type of the task"
-            )
+            found.error(f"{path}.type", f"{shown(relation.type)!r} is no relation type of the task")
         for name, target in (("head", relation.head), ("tail", relation.tail)):
             if not 0 <= target < entity_count:
-                found.error(f"{field}.{name}", f"{target} is not one of {entity_count} entities")
+                found.error(f"{path}.{name}", f"{target} is not one of {entity_count} entities")
         if relation.head == relation.tail:
             found.error(f"{field}.tail", f"{relation.tail} is the head too")
         first = seen.setdefault((relation.type, relation.head, relation.tail), index)
         if first != index:
-            found.warning(field, f"repeats relations[{first}]")
+            found.warning(path, f"repeats relations[{first}]")
 
 
 def with_file_problems(records: Iterable[Record]) -> Iterator[Record]:
@@ -177,28 +188,32 @@ def with_file_problems(records: Iterable[Record]) -> Iterator[Record]:
             yield record
             continue
         repeated = Problem(
-            record.line, "id", f"{shown(document.id)!r} is the id of line {lines[document.id]} too"
+            record.line, "id", f"{shown(document.id)!r} is used on line {lines[document.id]} too"
         )
         yield replace(record, document=None, problems=(*record.problems, repeated))
     if empty:
         yield failed(None, "file", "holds no document")
 
 
-def documents_of(path: str | os.PathLike[str], records: Iterable[Record]) -> list[Document]:
-    """Take the documents out of the records of a file.
+def documents_of(
+    path: str | os.PathLike[str], records: Iterable[Record]
+) -> tuple[list[Document], Repairs]:
+    """Take the documents out of the records of a file, and count what was put right.
 
     Raises:
         DataInvalid: Something is wrong with the file; `violations` names everything.
     """
     documents: list[Document] = []
     errors: list[Problem] = []
+    repairs: Repairs = Counter()
     for record in with_file_problems(records):
         if record.document is not None:
             documents.append(record.document)
         errors.extend(problem for problem in record.problems if problem.severity == "error")
+        repairs.update(record.repairs)
     if errors:
         raise data_invalid(path, errors)
-    return documents
+    return documents, repairs
 
 
 def data_invalid(path: str | os.PathLike[str], errors: Sequence[Problem]) -> DataInvalid:
