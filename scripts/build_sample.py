@@ -4,7 +4,7 @@ Usage: python scripts/build_sample.py [--check]
 
 The source says how a line is written (see its head). A line without slots is one sentence; a line
 with slots makes up to three, each with other names. Names are drawn by a generator seeded with the
-line itself, so editing a line leaves the others as they are, as long as their sentences do not meet.
+line itself, so an edited line leaves the others as they are, unless their sentences meet.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import random
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
@@ -42,7 +42,7 @@ _DRAWS = 200
 _ENTITY_TYPES = {"P": "PER", "L": "LOC", "O": "OFI", "T": "TIME", "B": "BOOK", "G": "GPE"}
 _MENTION = re.compile(r"\[([PLOTBG])(\d) ([^\[\]]+)\]")
 _RELATION = re.compile(r"(\d)(\D+)(\d)")
-_SLOT = re.compile(r"\{(.+)\}")
+_SLOT = re.compile(r"\{(?:(?P<sign>[=~])(?P<number>\d)|(?P<pool>[^=~].*))\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,119 +143,115 @@ def build(source: Source, schema: TaskSchema) -> dict[str, list[Document]]:
         DataInvalid: A line does not fit the schema, repeats a sentence, or finds no names that keep
             it apart from the other splits.
     """
-    built: dict[str, list[Document]] = {split: [] for split in SPLITS}
+    builder = _Builder(source.pools, schema)
     # Written-out sentences first: names can be drawn around them, they cannot give way.
     for line in sorted(source.lines, key=lambda line: line.has_slots):
+        builder.add(line)
+    for split, docs in builder.built.items():
+        random.Random(split).shuffle(docs)
+        docs[:] = [replace(doc, id=f"{split}-{index:04d}") for index, doc in enumerate(docs)]
+    return builder.built
+
+
+class _Builder:
+    """The splits while they grow."""
+
+    def __init__(self, pools: Mapping[str, Pool], schema: TaskSchema) -> None:
+        self.built: dict[str, list[Document]] = {split: [] for split in SPLITS}
+        self._pools = pools
+        self._schema = schema
+
+    def add(self, line: Line) -> None:
+        """Make the sentences of a line."""
         rng = random.Random(line.text)
         for split, count in zip(SPLITS, line.counts, strict=True):
             for _ in range(count):
-                built[split].append(_sentence(line, split, source.pools, schema, built, rng))
-    for split, docs in built.items():
-        random.Random(split).shuffle(docs)
-        built[split] = [
-            Document(f"{split}-{index:04d}", doc.text, doc.entities, doc.relations)
-            for index, doc in enumerate(docs)
-        ]
-    return built
+                self.built[split].append(self._sentence(line, split, rng))
 
+    def _sentence(self, line: Line, split: str, rng: random.Random) -> Document:
+        """A sentence that stands apart from all that was built."""
+        problem = ""
+        for _ in range(_DRAWS if line.has_slots else 1):
+            doc = self._fill(line, split, rng)
+            problem = self._clash(doc.text, split)
+            if not problem:
+                return doc
+        raise _invalid(line.number, problem)
 
-def _sentence(
-    line: Line,
-    split: str,
-    pools: Mapping[str, Pool],
-    schema: TaskSchema,
-    built: Mapping[str, list[Document]],
-    rng: random.Random,
-) -> Document:
-    """A sentence of `line` that stands apart from all that was built."""
-    problem = ""
-    for _ in range(_DRAWS if line.has_slots else 1):
-        doc = _fill(line, split, pools, schema, rng)
-        problem = _clash(doc.text, split, built)
-        if not problem:
-            return doc
-    raise _invalid(line.number, problem)
+    def _clash(self, text: str, split: str) -> str:
+        """Why `text` may not join `split`; empty where it may."""
+        if not MIN_LENGTH <= len(text) <= MAX_LENGTH:
+            return f"has {len(text)} characters; {MIN_LENGTH} to {MAX_LENGTH} are allowed"
+        if dedup_key(text) in {dedup_key(doc.text) for doc in self.built[split]}:
+            return "repeats a sentence"
+        others = [doc.text for other in SPLITS if other != split for doc in self.built[other]]
+        for shared in shared_runs([text], others, RUN):
+            return f"shares {shared.run!r} with another split"
+        return ""
 
+    def _fill(self, line: Line, split: str, rng: random.Random) -> Document:
+        """The sentence with names in its slots and its annotations in place."""
+        names: list[str] = []
+        entities: list[Entity] = []
+        text = ""
+        end = 0
+        for match in _MENTION.finditer(line.text):
+            if int(match[2]) != len(entities) + 1:
+                raise _invalid(line.number, f"mention {match[2]} must be {len(entities) + 1}")
+            text += line.text[end : match.start()]
+            end = match.end()
+            name = self._name(match[3], names, split, rng)
+            if name is None:
+                raise _invalid(
+                    line.number, f"{match[3]} names neither a pool nor an earlier mention"
+                )
+            names.append(name)
+            mention = name.replace("/", "")
+            entities.append(Entity(_ENTITY_TYPES[match[1]], len(text), len(text) + len(mention)))
+            text += mention
+        text += line.text[end:]
+        if set("[]{}") & set(text):
+            raise _invalid(line.number, f"markup is left over: {text}")
+        return Document("", text, tuple(entities), tuple(self._relations(line, entities)))
 
-def _clash(text: str, split: str, built: Mapping[str, list[Document]]) -> str:
-    """Why `text` may not join `split`; empty where it may."""
-    if not MIN_LENGTH <= len(text) <= MAX_LENGTH:
-        return f"has {len(text)} characters; {MIN_LENGTH} to {MAX_LENGTH} are allowed"
-    if dedup_key(text) in {dedup_key(doc.text) for doc in built[split]}:
-        return "repeats a sentence"
-    others = [doc.text for other, docs in built.items() if other != split for doc in docs]
-    for shared in shared_runs([text], others, RUN):
-        return f"shares {shared.run!r} with another split"
-    return ""
+    def _name(
+        self, content: str, names: Sequence[str], split: str, rng: random.Random
+    ) -> str | None:
+        """What a mention says: its own words, an earlier mention's, or a name that is not yet used.
 
+        None where the slot refers to nothing.
+        """
+        slot = _SLOT.fullmatch(content)
+        if slot is None:
+            return content
+        if slot["sign"]:
+            number = int(slot["number"])
+            if not 1 <= number <= len(names):
+                return None
+            earlier = names[number - 1]
+            return earlier if slot["sign"] == "=" else earlier.rpartition("/")[2]
+        if slot["pool"] not in self._pools:
+            return None
+        while True:
+            name = self._pools[slot["pool"]].draw(split, rng)
+            if name not in names:
+                return name
 
-def _fill(
-    line: Line, split: str, pools: Mapping[str, Pool], schema: TaskSchema, rng: random.Random
-) -> Document:
-    """The sentence of `line` with names in its slots and its annotations in place."""
-    names: dict[int, str] = {}
-    entities: dict[int, Entity] = {}
-    text = ""
-    end = 0
-    for match in _MENTION.finditer(line.text):
-        text += line.text[end : match.start()]
-        end = match.end()
-        number = int(match[2])
-        if number != len(entities) + 1:
-            raise _invalid(line.number, f"mention {number} must be {len(entities) + 1}")
-        name = _name(line, match[3], split, pools, names, rng)
-        names[number] = name
-        mention = name.replace("/", "")
-        entities[number] = Entity(_ENTITY_TYPES[match[1]], len(text), len(text) + len(mention))
-        text += mention
-    text += line.text[end:]
-    if set("[]{}") & set(text):
-        raise _invalid(line.number, f"markup is left over: {text}")
-    return Document(
-        "", text, tuple(entities.values()), tuple(_relations(line, entities, schema))
-    )
-
-
-def _name(
-    line: Line,
-    content: str,
-    split: str,
-    pools: Mapping[str, Pool],
-    names: Mapping[int, str],
-    rng: random.Random,
-) -> str:
-    """What a mention says: its own words, an earlier mention's, or a name from a pool."""
-    slot = _SLOT.fullmatch(content)
-    if slot is None:
-        return content
-    reference = slot[1][1:]
-    if slot[1][0] in "=~" and reference.isdigit() and int(reference) in names:
-        earlier = names[int(reference)]
-        return earlier if slot[1][0] == "=" else earlier.rpartition("/")[2]
-    if slot[1] not in pools:
-        raise _invalid(line.number, f"{slot[0]} names neither a pool nor an earlier mention")
-    while True:
-        name = pools[slot[1]].draw(split, rng)
-        if name not in names.values():
-            return name
-
-
-def _relations(
-    line: Line, entities: Mapping[int, Entity], schema: TaskSchema
-) -> Iterator[Relation]:
-    for kind, head, tail in line.relations:
-        relation_type = schema.relations_by_name.get(kind)
-        if relation_type is None:
-            raise _invalid(line.number, f"{kind!r} is not a relation type of the task")
-        if head not in entities or tail not in entities:
-            raise _invalid(line.number, f"{head}{kind}{tail} names a mention that is not there")
-        if head == tail or not relation_type.admits(entities[head].type, entities[tail].type):
-            raise _invalid(
-                line.number,
-                f"{kind} may not hold from mention {head}, {entities[head].type}, "
-                f"to mention {tail}, {entities[tail].type}",
-            )
-        yield Relation(kind, head - 1, tail - 1)
+    def _relations(self, line: Line, entities: Sequence[Entity]) -> Iterator[Relation]:
+        for kind, head, tail in line.relations:
+            relation_type = self._schema.relations_by_name.get(kind)
+            if relation_type is None:
+                raise _invalid(line.number, f"{kind!r} is not a relation type of the task")
+            if not (1 <= head <= len(entities) and 1 <= tail <= len(entities)):
+                raise _invalid(line.number, f"{head}{kind}{tail} names a mention that is not there")
+            head_type, tail_type = entities[head - 1].type, entities[tail - 1].type
+            if head == tail or not relation_type.admits(head_type, tail_type):
+                raise _invalid(
+                    line.number,
+                    f"{kind} may not hold from mention {head}, {head_type}, "
+                    f"to mention {tail}, {tail_type}",
+                )
+            yield Relation(kind, head - 1, tail - 1)
 
 
 def counts_table(built: Mapping[str, Sequence[Document]], schema: TaskSchema) -> str:
@@ -287,8 +283,7 @@ def outputs(folder: Path) -> dict[Path, str]:
     table = counts_table(built, schema)
     return {
         **{folder / f"{split}.jsonl": _jsonl(built[split]) for split in SPLITS},
-        folder
-        / "README.md": f"{before}<!-- counts -->\n{table}\n<!-- /counts -->{after}",
+        folder / "README.md": f"{before}<!-- counts -->\n{table}\n<!-- /counts -->{after}",
     }
 
 
