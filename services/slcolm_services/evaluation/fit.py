@@ -229,10 +229,13 @@ def _simplest(trials: Sequence[Trial]) -> Trial:
 
 def _provenance(chosen: Trial, trials: Sequence[Trial], dev: Sequence[DevSentence]) -> str:
     others = [trial for trial in trials if trial is not chosen][:_RUNNERS_UP_TOLD]
-    return (
-        f"fitted on {chosen.scores.sentences} of {len(dev)} dev sentences with LLM answers, "
-        f"{FOLDS}-fold cross-validation; {_told(chosen)}; simplest within one standard error of "
-        f"{_told(trials[0])}; others: {'; '.join(_told(trial) for trial in others)}"
+    return "\n".join(
+        [
+            f"{_told(chosen)}, cross-validated on {chosen.scores.sentences} of {len(dev)} dev "
+            "sentences with LLM answers",
+            f"simplest of {len(trials)} policies within one standard error of the best",
+            *(f"runner-up: {_told(trial)}" for trial in others),
+        ]
     )
 
 

@@ -1,0 +1,276 @@
+"""Evaluation on the wire: requests in, answers out, work off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import grpc
+
+from slcolm.common.v1 import common_pb2
+from slcolm.evaluation.v1 import evaluation_pb2, evaluation_pb2_grpc
+from slcolm_services.corpus.documents import Document, Triple
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.errors import FieldViolation, InvalidInput, SlcolmError
+from slcolm_services.evaluation.config import EvaluationConfig
+from slcolm_services.evaluation.filters import Filtered, filter_llm_triples
+from slcolm_services.evaluation.fit import DevSentence, fit
+from slcolm_services.evaluation.merge import merge
+from slcolm_services.evaluation.placement import place
+from slcolm_services.evaluation.policy import EntityFilter, Policy
+from slcolm_services.evaluation.wire import (
+    difference_to_wire,
+    entity_filter_of,
+    merged_triple_to_wire,
+    policy_from_wire,
+    policy_to_wire,
+    scores_to_wire,
+    sentences_from_wire,
+    span_scores_to_wire,
+    trial_to_wire,
+)
+from slcolm_services.runtime.status import status_of
+from slcolm_services.runtime.wire import (
+    check_batch,
+    document_from_wire,
+    document_to_wire,
+    schema_from_wire,
+    triple_from_wire,
+)
+from slcolm_services.scoring.align import by_gold_id
+from slcolm_services.scoring.span import score_spans
+from slcolm_services.scoring.strict import Sentence, StrictCounts, compare, count_strict, score
+
+_DEFAULT_SAMPLES = 1000
+
+
+class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
+    """Serves `slcolm.evaluation.v1.EvaluationService`."""
+
+    def __init__(self, config: EvaluationConfig) -> None:
+        self._config = config
+
+    async def Merge(
+        self,
+        request: evaluation_pb2.MergeRequest,
+        context: grpc.aio.ServicerContext[
+            evaluation_pb2.MergeRequest, evaluation_pb2.MergeResponse
+        ],
+    ) -> evaluation_pb2.MergeResponse:
+        """Merge a batch by a policy; one bad item fails alone."""
+        del context
+        return await asyncio.to_thread(self._merge, request)
+
+    async def FitPolicy(
+        self,
+        request: evaluation_pb2.FitPolicyRequest,
+        context: grpc.aio.ServicerContext[
+            evaluation_pb2.FitPolicyRequest, evaluation_pb2.FitPolicyResponse
+        ],
+    ) -> evaluation_pb2.FitPolicyResponse:
+        """Choose a policy on dev."""
+        del context
+        return await asyncio.to_thread(self._fit, request)
+
+    async def Score(
+        self,
+        request: evaluation_pb2.ScoreRequest,
+        context: grpc.aio.ServicerContext[
+            evaluation_pb2.ScoreRequest, evaluation_pb2.ScoreResponse
+        ],
+    ) -> evaluation_pb2.ScoreResponse:
+        """Score predictions against gold."""
+        del context
+        return await asyncio.to_thread(self._score, request)
+
+    async def Compare(
+        self,
+        request: evaluation_pb2.CompareRequest,
+        context: grpc.aio.ServicerContext[
+            evaluation_pb2.CompareRequest, evaluation_pb2.CompareResponse
+        ],
+    ) -> evaluation_pb2.CompareResponse:
+        """Score two systems on the same sentences."""
+        del context
+        return await asyncio.to_thread(self._compare, request)
+
+    def _merge(self, request: evaluation_pb2.MergeRequest) -> evaluation_pb2.MergeResponse:
+        check_batch(
+            [item.prediction.id for item in request.items],
+            field="items",
+            limit=self._config.max_merge_items,
+        )
+        schema, policy = schema_from_wire(request.schema), policy_from_wire(request.policy)
+        return evaluation_pb2.MergeResponse(
+            results=[
+                _merge_result(item, f"items[{index}]", schema, policy)
+                for index, item in enumerate(request.items)
+            ],
+            policy_digest=policy.digest,
+        )
+
+    def _fit(self, request: evaluation_pb2.FitPolicyRequest) -> evaluation_pb2.FitPolicyResponse:
+        schema = schema_from_wire(request.schema)
+        gold = self._gold(request.gold)
+        check_batch(
+            [item.prediction.id for item in request.items],
+            field="items",
+            limit=self._config.max_scored_sentences,
+        )
+        entity_filter = entity_filter_of(self._config.entity_filter, "entity_filter")
+        items = [
+            _read_item(item, f"items[{index}]", schema, entity_filter)
+            for index, item in enumerate(request.items)
+        ]
+        # A sentence whose prediction failed has no item: it can teach nothing, and is left out.
+        dev = [
+            DevSentence(truth.id, truth.triples(), item.prediction.triples(), item.llm_triples)
+            for truth, item in zip(gold, by_gold_id(gold, items, "items"), strict=True)
+            if item is not None
+        ]
+        if not dev:
+            raise InvalidInput(
+                "there is nothing to fit on",
+                violations=[FieldViolation("items", "must not be empty")],
+            )
+        fitted = fit(dev, schema, dict(request.training_counts), entity_filter=entity_filter)
+        return evaluation_pb2.FitPolicyResponse(
+            policy=policy_to_wire(fitted.policy),
+            trials=[trial_to_wire(trial) for trial in fitted.trials],
+        )
+
+    def _score(self, request: evaluation_pb2.ScoreRequest) -> evaluation_pb2.ScoreResponse:
+        schema, gold = schema_from_wire(request.schema), self._gold(request.gold)
+        training_counts = dict(request.training_counts)
+        if request.protocol == "span":
+            self._check_predictions(request.predictions, "predictions")
+            spans = score_spans(
+                gold,
+                _documents(request.predictions),
+                [kind.name for kind in schema.relation_types if kind.symmetric],
+            )
+            return evaluation_pb2.ScoreResponse(scores=span_scores_to_wire(spans, training_counts))
+        if request.protocol not in ("", "strict"):
+            raise InvalidInput(
+                f"there is no protocol {request.protocol!r}",
+                violations=[FieldViolation("protocol", "must be strict or span")],
+            )
+        counts = self._count(gold, request.predictions, "predictions", schema)
+        samples = self._samples(request.bootstrap_samples)
+        return evaluation_pb2.ScoreResponse(
+            scores=scores_to_wire(score(counts, training_counts, samples=samples))
+        )
+
+    def _compare(self, request: evaluation_pb2.CompareRequest) -> evaluation_pb2.CompareResponse:
+        schema, gold = schema_from_wire(request.schema), self._gold(request.gold)
+        training_counts = dict(request.training_counts)
+        samples = self._samples(request.bootstrap_samples) or _DEFAULT_SAMPLES
+        baseline = self._count(gold, request.baseline, "baseline", schema)
+        candidate = self._count(gold, request.candidate, "candidate", schema)
+        comparison = compare(baseline, candidate, samples=samples)
+        return evaluation_pb2.CompareResponse(
+            baseline=scores_to_wire(score(baseline, training_counts, samples=samples)),
+            candidate=scores_to_wire(score(candidate, training_counts, samples=samples)),
+            micro_f1=difference_to_wire(comparison.micro_f1),
+            macro_f1_pr=difference_to_wire(comparison.macro_f1_pr),
+        )
+
+    def _gold(self, messages: Sequence[common_pb2.Document]) -> list[Document]:
+        limit = self._config.max_scored_sentences
+        check_batch([document.id for document in messages], field="gold", limit=limit)
+        return [
+            document_from_wire(document, f"gold[{index}]")
+            for index, document in enumerate(messages)
+        ]
+
+    def _check_predictions(
+        self, systems: Sequence[evaluation_pb2.ScoredSystem], field: str
+    ) -> None:
+        limit = self._config.max_scored_sentences
+        check_batch([system.id for system in systems], field=field, limit=limit)
+
+    def _count(
+        self,
+        gold: Sequence[Document],
+        systems: Sequence[evaluation_pb2.ScoredSystem],
+        field: str,
+        schema: TaskSchema,
+    ) -> StrictCounts:
+        self._check_predictions(systems, field)
+        true = [Sentence(document.id, document.triples()) for document in gold]
+        return count_strict(true, sentences_from_wire(systems), schema)
+
+    def _samples(self, asked: int) -> int:
+        limit = self._config.max_bootstrap_samples
+        if not 0 <= asked <= limit:
+            problem = f"must be between 0 and {limit}, got {asked}"
+            raise InvalidInput(
+                f"bootstrap_samples {problem}",
+                violations=[FieldViolation("bootstrap_samples", problem)],
+            )
+        return asked
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A merge item as it was read."""
+
+    prediction: Document
+    answer: Filtered | None
+
+    @property
+    def id(self) -> str:
+        return self.prediction.id
+
+    @property
+    def llm_triples(self) -> tuple[Triple, ...] | None:
+        return None if self.answer is None else self.answer.triples
+
+
+def _read_item(
+    item: evaluation_pb2.MergeItem, field: str, schema: TaskSchema, entity_filter: EntityFilter
+) -> _Item:
+    prediction = document_from_wire(item.prediction, f"{field}.prediction")
+    for index, relation in enumerate(prediction.relations):
+        if relation.type not in schema.relations_by_name:
+            place = f"{field}.prediction.relations[{index}].type"
+            raise InvalidInput(
+                f"the SLM predicted a relation type outside the schema: {relation.type!r}",
+                violations=[FieldViolation(place, f"{relation.type!r} is not a relation type")],
+            )
+    if not item.has_llm_answer:
+        return _Item(prediction, None)
+    mentions = [prediction.mention(index) for index in range(len(prediction.entities))]
+    triples = [triple_from_wire(triple) for triple in item.llm_triples]
+    answer = filter_llm_triples(prediction.text, mentions, triples, schema, entity_filter)
+    return _Item(prediction, answer)
+
+
+def _merge_result(
+    message: evaluation_pb2.MergeItem, field: str, schema: TaskSchema, policy: Policy
+) -> evaluation_pb2.MergeResult:
+    try:
+        item = _read_item(message, field, schema, policy.entity_filter)
+        merged = merge(item.prediction.triples(), item.llm_triples, policy)
+        document = place(item.prediction, merged, schema)
+    except SlcolmError as error:
+        return evaluation_pb2.MergeResult(id=message.prediction.id, error=status_of(error))
+    return evaluation_pb2.MergeResult(
+        id=item.id,
+        merged=evaluation_pb2.Merged(
+            triples=[merged_triple_to_wire(triple) for triple in merged],
+            document=document_to_wire(document),
+            dropped=item.answer.dropped if item.answer else {},
+        ),
+    )
+
+
+def _documents(systems: Sequence[evaluation_pb2.ScoredSystem]) -> list[Document]:
+    documents = [
+        document_from_wire(system.document, f"predictions[{index}].document")
+        for index, system in enumerate(systems)
+    ]
+    return [
+        replace(document, id=system.id) for system, document in zip(systems, documents, strict=True)
+    ]
