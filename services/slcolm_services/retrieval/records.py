@@ -50,8 +50,7 @@ class IndexedSentence:
         """The sentence without its vector, in JSON types."""
         return {
             "role": self.role.value,
-            "document_id": self.gold.id,
-            "text_key": text_key(self.gold.text),
+            "same_as": identity(self.gold),
             "gold": document_to_json(self.gold),
             "prediction": document_to_json(self.prediction) if self.prediction else None,
         }
@@ -96,9 +95,13 @@ class Manifest:
         return cls(**{**data, "schema": _schema_from_json(data["schema"])})
 
 
-def text_key(text: str) -> str:
-    """Digest that texts share when they are the same but for script, spaces and punctuation."""
-    return hashlib.sha256(dedup_key(text).encode("utf-8", "surrogatepass")).hexdigest()
+def identity(document: Document) -> tuple[str, str]:
+    """The names by which a sentence is known: its id, and its text as `dedup_key` folds it.
+
+    Two sentences that share a name are the same sentence, and one must not be shown to the other.
+    """
+    key = dedup_key(document.text).encode("utf-8", "surrogatepass")
+    return f"id:{document.id}", f"text:{hashlib.sha256(key).hexdigest()}"
 
 
 def document_to_json(document: Document) -> dict[str, Any]:

@@ -315,12 +315,7 @@ class Retriever:
             return self._store.search(
                 revision, query.document, query.vector, Role.DEMONSTRATION, options.demonstrations
             )
-        others = {
-            key.text_key: key.point_id
-            for key in self._store.keys(revision, Role.DEMONSTRATION)
-            if not key.is_own(query.document)
-        }
-        drawn = list(others.values())
+        drawn = self._store.others(revision, query.document, Role.DEMONSTRATION)
         # Shuffled whole: two demonstrations are the first two of four.
         random.Random(query.document.id).shuffle(drawn)
         return self._store.fetch(revision, drawn[: options.demonstrations])

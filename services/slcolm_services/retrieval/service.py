@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grpc
 from google.protobuf.message import Message
 
 from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
@@ -17,11 +18,16 @@ def build(config: RetrievalConfig) -> Service:
     """The retrieval service as the runtime starts it. Nothing is opened before `start`."""
     retriever = Retriever(config)
     servicer = RetrievalServicer(config, retriever)
+
+    def register(server: grpc.aio.Server) -> None:
+        # Generated code has no types.
+        retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            servicer, server
+        )
+
     return Service(
         name=_NAME,
-        register=lambda server: retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            servicer, server
-        ),
+        register=register,
         start=retriever.open,
         stop=retriever.close,
         cost=_sentences,

@@ -1,8 +1,9 @@
 """The sentences of an index in Qdrant: an embedded folder or a server, by the same code.
 
-One collection holds one index revision. A sentence is a point with a dense and a sparse vector; the
-manifest and the trigger lexicon lie in a point of their own without vectors, so that a reader sees
-both of an index or neither, and they survive wherever the collection does.
+One collection holds one index revision. A sentence is a point with a dense and a sparse vector,
+both named after its role, so that a search looks at the sentences of one role alone. The manifest
+and the trigger lexicon lie in a point of their own without vectors, so that a reader sees both or
+neither, and they survive wherever the collection does.
 
 Every method blocks and is for one thread at a time where Qdrant is embedded.
 """
@@ -37,13 +38,12 @@ from slcolm_services.retrieval.records import (
     Role,
     Vector,
     document_from_json,
-    text_key,
+    identity,
 )
 from slcolm_services.retrieval.terms import sparse_vector
 from slcolm_services.retrieval.triggers import TriggerLexicon
 
 _PREFIX = "slcolm-index-"
-_DENSE, _SPARSE = "sentence", "terms"
 _MANIFEST_ID = str(uuid.UUID(int=0))
 _MANIFEST_ROLE = "manifest"
 _PAGE = 256
@@ -62,19 +62,6 @@ class Hit:
     gold: Document
     prediction: Document | None
     score: float
-
-
-@dataclass(frozen=True, slots=True)
-class SentenceKey:
-    """Enough of a stored sentence to tell whether it is a query's own."""
-
-    point_id: str
-    document_id: str
-    text_key: str
-
-    def is_own(self, document: Document) -> bool:
-        """Whether it is the document's own sentence or a duplicate of it."""
-        return self.document_id == document.id or self.text_key == text_key(document.text)
 
 
 class IndexStore:
@@ -116,14 +103,16 @@ class IndexStore:
         self._client.create_collection(
             name,
             vectors_config={
-                _DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+                _dense(role): models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+                for role in Role
             },
             sparse_vectors_config={
-                _SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)
+                _sparse(role): models.SparseVectorParams(modifier=models.Modifier.IDF)
+                for role in Role
             },
         )
         if self._config.qdrant_url:  # the embedded one scans its payloads, and warns that it does
-            for field in ("role", "document_id", "text_key"):
+            for field in ("role", "same_as"):
                 self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
 
     def write_manifest(self, manifest: Manifest, lexicon: TriggerLexicon | None) -> None:
@@ -163,9 +152,7 @@ class IndexStore:
         if not points:
             # A collection without manifest: its creation was cut short, and can be repeated.
             raise _not_found(revision)
-        payload = points[0].payload
-        assert payload is not None  # noqa: S101  asked for
-        content = payload[field]
+        content = _payload(points[0])[field]
         assert isinstance(content, dict)  # noqa: S101  as `write_manifest` wrote it
         return content
 
@@ -199,7 +186,7 @@ class IndexStore:
         points = [
             models.PointStruct(
                 id=sentence.point_id(),
-                vector=_vectors(sentence.gold.text, sentence.vector),
+                vector=_vectors(sentence.gold.text, sentence.vector, sentence.role),
                 payload=sentence.payload(),
             )
             for sentence in sentences
@@ -219,19 +206,23 @@ class IndexStore:
         """Number of sentences with a role."""
         with self._errors(revision):
             return self._client.count(
-                _PREFIX + revision, count_filter=_role_filter(role), exact=True
+                _PREFIX + revision, count_filter=_filter_role(role), exact=True
             ).count
 
     def gold(self, revision: str, role: Role) -> Iterator[Document]:
         """Gold documents with a role, in the order of their point ids."""
         for record in self._scroll(revision, role, ["gold"]):
-            yield document_from_json(record.payload["gold"])  # type: ignore[index]  # asked for
+            yield document_from_json(_payload(record)["gold"])
 
-    def keys(self, revision: str, role: Role) -> list[SentenceKey]:
-        """Keys of all sentences with a role, in the order of their point ids."""
-        return [
-            _key(record) for record in self._scroll(revision, role, ["document_id", "text_key"])
-        ]
+    def others(self, revision: str, document: Document, role: Role) -> list[str]:
+        """Point ids of all sentences with a role, each text once, but the document's own."""
+        own = set(identity(document))
+        ids: dict[str, str] = {}
+        for record in self._scroll(revision, role, ["same_as"]):
+            names = _payload(record)["same_as"]
+            if own.isdisjoint(names):
+                ids.setdefault(names[-1], str(record.id))
+        return list(ids.values())
 
     def fetch(self, revision: str, point_ids: Sequence[str]) -> list[Hit]:
         """Sentences by point id, in the order of the ids, with score 0."""
@@ -260,12 +251,12 @@ class IndexStore:
         """
         # The filter stands inside each prefetch: at the root, what it removes would already have
         # taken a place, and versions of the embedded Qdrant ignore it there for fusion.
-        others = _role_filter(role, without=document)
+        others = _filter_others(document)
         # Twice the limit, for duplicates that will be dropped.
         prefetch_limit = max(self._config.prefetch_limit, 2 * limit)
         prefetches = [
             models.Prefetch(query=query, using=name, filter=others, limit=prefetch_limit)
-            for name, query in _vectors(document.text, vector).items()
+            for name, query in _vectors(document.text, vector, role).items()
         ]
         with self._errors(revision):
             points = self._client.query_points(
@@ -274,11 +265,12 @@ class IndexStore:
                 query=models.RrfQuery(rrf=models.Rrf(k=self._config.rrf_k)),
                 limit=2 * limit,
             ).points
+        own = set(identity(document))
         hits: dict[str, Hit] = {}
         for point in points:
-            key = _key(point)
-            if not key.is_own(document):
-                hits.setdefault(key.text_key, _hit(point, point.score))
+            names = _payload(point)["same_as"]
+            if own.isdisjoint(names):
+                hits.setdefault(names[-1], _hit(point, point.score))
         return list(hits.values())[:limit]
 
     def _scroll(self, revision: str, role: Role, fields: list[str]) -> Iterator[models.Record]:
@@ -287,7 +279,7 @@ class IndexStore:
             with self._errors(revision):
                 records, offset = self._client.scroll(
                     _PREFIX + revision,
-                    scroll_filter=_role_filter(role),
+                    scroll_filter=_filter_role(role),
                     limit=_PAGE,
                     offset=offset,
                     with_payload=fields,
@@ -341,41 +333,44 @@ def _not_found(revision: str) -> IndexNotFound:
     return IndexNotFound(f"there is no index {revision!r}", metadata={"index_revision": revision})
 
 
-def _vectors(text: str, vector: Vector) -> dict[str, Any]:
+def _dense(role: Role) -> str:
+    return f"{role.value}-sentence"
+
+
+def _sparse(role: Role) -> str:
+    return f"{role.value}-terms"
+
+
+def _vectors(text: str, vector: Vector, role: Role) -> dict[str, Any]:
     """Named vectors of a text. A text without terms has no sparse vector."""
-    vectors: dict[str, Any] = {_DENSE: vector.tolist()}
+    vectors: dict[str, Any] = {_dense(role): vector.tolist()}
     terms = sparse_vector(text)
     if terms:
-        vectors[_SPARSE] = models.SparseVector(
+        vectors[_sparse(role)] = models.SparseVector(
             indices=list(terms.keys()), values=list(terms.values())
         )
     return vectors
 
 
-def _role_filter(role: Role, *, without: Document | None = None) -> models.Filter:
-    conditions: list[models.Condition] = [_equals("role", role.value)]
-    if without is None:
-        return models.Filter(must=conditions)
-    own: list[models.Condition] = [
-        _equals("document_id", without.id),
-        _equals("text_key", text_key(without.text)),
-    ]
-    return models.Filter(must=conditions, must_not=own)
+def _filter_role(role: Role) -> models.Filter:
+    return models.Filter(
+        must=[models.FieldCondition(key="role", match=models.MatchValue(value=role.value))]
+    )
 
 
-def _equals(field: str, value: str) -> models.FieldCondition:
-    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+def _filter_others(document: Document) -> models.Filter:
+    """All sentences but the document's own and duplicates of it."""
+    own = models.MatchAny(any=list(identity(document)))
+    return models.Filter(must_not=[models.FieldCondition(key="same_as", match=own)])
 
 
-def _key(point: models.Record | models.ScoredPoint) -> SentenceKey:
-    payload = point.payload
-    assert payload is not None  # noqa: S101  asked for
-    return SentenceKey(str(point.id), payload["document_id"], payload["text_key"])
+def _payload(point: models.Record | models.ScoredPoint) -> dict[str, Any]:
+    assert point.payload is not None  # noqa: S101  every point here was asked for with its payload
+    return point.payload
 
 
 def _hit(point: models.Record | models.ScoredPoint, score: float) -> Hit:
-    payload = point.payload
-    assert payload is not None  # noqa: S101  asked for
+    payload = _payload(point)
     prediction = payload["prediction"]
     return Hit(
         document_from_json(payload["gold"]),
