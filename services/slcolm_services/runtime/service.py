@@ -1,44 +1,104 @@
-"""What a service brings to the runtime, and the one way to start it."""
+"""The one way to start a service: start line, readiness, signals, drain, exit status."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
 
-import grpc
-from google.protobuf.message import Message
+import structlog
+
+from slcolm_services.errors import SlcolmError
+from slcolm_services.runtime.config import ServerConfig
+from slcolm_services.runtime.logs import configure_logging
+from slcolm_services.runtime.server import Server, Service
+
+__all__ = ["Service", "run_service"]
+
+_PARENT_POLL_SECONDS = 1.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_log = structlog.get_logger(__name__)
 
 
-async def _nothing() -> None:
-    """Hook of a service that has nothing to load or to close."""
+def run_service(service: Service, config: ServerConfig, *, role: str) -> None:
+    """Serve until SIGTERM, SIGINT or the parent's end, then drain; a second signal stops at once.
 
+    Prints one JSON line on stdout when connections are accepted:
+    `{"role": "extraction", "address": "127.0.0.1:40123"}`. Readiness follows on the health
+    service. Sets up logging for the whole process, and blocks.
 
-def _one(request: Message) -> int:
-    """Cost of a request where every request is alike."""
-    del request
-    return 1
+    Args:
+        service: What is served.
+        config: How.
+        role: Name for the start line and the log.
 
-
-@dataclass(frozen=True)
-class Service:
-    """A service as the runtime starts, limits and stops it.
-
-    Attributes:
-        name: Full gRPC name, for example `slcolm.extraction.v1.ExtractionService`.
-        register: Adds the servicers to a server. Called before `start`.
-        start: Loads what the service needs; it is ready once this returns. Runs on the event loop:
-            work that computes or touches disk goes to a thread.
-        stop: Closes what `start` opened, after the last call has ended. Also called when `start`
-            failed half-way.
-        cost: Admission cost of a request, in the service's own unit (characters, sentences); the
-            sum over the calls in flight is what the server limits. Health and reflection are free.
-        unlimited_methods: Full method names, `/package.Service/Method`, that get neither the
-            default deadline nor the maximum, and no cost: long streams.
+    Raises:
+        SystemExit: With status 1, when the service cannot start; the log says why.
     """
+    configure_logging(level=config.log_level, format=config.log_format)
+    try:
+        asyncio.run(_serve(service, config, role))
+    except SlcolmError as error:
+        _log.error(
+            "service cannot start",
+            role=role,
+            error=error.message,
+            reason=error.reason,
+            violations=[str(violation) for violation in error.violations],
+        )
+        sys.exit(1)
 
-    name: str
-    register: Callable[[grpc.aio.Server], None]
-    start: Callable[[], Awaitable[None]] = _nothing
-    stop: Callable[[], Awaitable[None]] = _nothing
-    cost: Callable[[Message], int] = _one
-    unlimited_methods: frozenset[str] = frozenset()
+
+async def _serve(service: Service, config: ServerConfig, role: str) -> None:
+    causes: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, causes.put_nowait, number.name)
+    async with Server(service, config) as server:
+        # Not `print`: this line is for programs, and a pipe would hold it back.
+        sys.stdout.write(json.dumps({"role": role, "address": server.address}) + "\n")
+        sys.stdout.flush()
+        _log.info("listening", role=role, address=server.address)
+        orphaned = asyncio.create_task(_watch_parent(config.parent_pid, causes))
+        try:
+            cause = await _interruptible(server.load(), causes)
+            if cause is None:
+                _log.info("ready", role=role)
+                _log.info("draining", role=role, cause=await causes.get())
+                cause = await _interruptible(server.drain(), causes)
+            if cause is not None:
+                _log.info("stopping at once", role=role, cause=cause)
+        finally:
+            orphaned.cancel()
+            for number in _SIGNALS:
+                # Whoever still waits for a thread to end may now kill the process.
+                loop.remove_signal_handler(number)
+    _log.info("stopped", role=role)
+
+
+async def _interruptible(work: Coroutine[Any, Any, None], causes: asyncio.Queue[str]) -> str | None:
+    """Run `work` to its end, or cancel it when there is a cause to stop; returns the cause."""
+    task = asyncio.create_task(work)
+    cause = asyncio.create_task(causes.get())
+    await asyncio.wait({task, cause}, return_when=asyncio.FIRST_COMPLETED)
+    if task.done():
+        cause.cancel()
+        await task
+        return None
+    task.cancel()
+    await asyncio.wait({task})
+    return await cause
+
+
+async def _watch_parent(parent_pid: int | None, causes: asyncio.Queue[str]) -> None:
+    if parent_pid is None:
+        return
+    # An orphan is given to another parent; nothing tells a process of it.
+    while os.getppid() == parent_pid:  # noqa: ASYNC110  hence the polling
+        await asyncio.sleep(_PARENT_POLL_SECONDS)
+    causes.put_nowait("parent has ended")

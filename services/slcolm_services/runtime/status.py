@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from urllib.parse import quote
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -23,6 +24,8 @@ DETAILS_TRAILER = "grpc-status-details-bin"
 PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
 """Trailing metadata key that delays the retries of any gRPC client (gRFC A6)."""
 
+_MAX_TRAILER_BYTES = 6 * 1024
+_MAX_MESSAGE_CHARACTERS = 250
 _INTERNAL = "internal error; the service's log has it under the request id"
 
 
@@ -69,6 +72,38 @@ def trailers_of(status: status_pb2.Status) -> tuple[tuple[str, str | bytes], ...
             detail.Unpack(info)
             trailers.append((PUSHBACK_TRAILER, str(info.retry_delay.ToMilliseconds())))
     return tuple(trailers)
+
+
+def fitted(status: status_pb2.Status) -> status_pb2.Status:
+    """Make a status fit into trailing metadata: the last field violations are left out if need be.
+
+    Clients drop a call whose metadata is too large: gRPC's C core refuses from 8 KiB on. What is
+    left out is counted in the `ErrorInfo` metadata as `violations_left_out`.
+    """
+    if len(status.message) > _MAX_MESSAGE_CHARACTERS:
+        status.message = status.message[: _MAX_MESSAGE_CHARACTERS - 1] + "…"
+    left_out = 0
+    for detail in status.details:
+        if detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            request = error_details_pb2.BadRequest()
+            detail.Unpack(request)
+            while request.field_violations and _wire_bytes(status) > _MAX_TRAILER_BYTES:
+                request.field_violations.pop()
+                left_out += 1
+                detail.Pack(request)
+    if left_out:
+        for detail in status.details:
+            if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+                info = error_details_pb2.ErrorInfo()
+                detail.Unpack(info)
+                info.metadata["violations_left_out"] = str(left_out)
+                detail.Pack(info)
+    return status
+
+
+def _wire_bytes(status: status_pb2.Status) -> int:
+    # The message travels twice: percent-encoded, and inside the details, which may be base64.
+    return len(quote(status.message)) + len(status.SerializeToString()) * 4 // 3
 
 
 _CODES = {code.value[0]: code for code in grpc.StatusCode}

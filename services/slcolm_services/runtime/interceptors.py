@@ -1,0 +1,306 @@
+"""What surrounds every call: request id, errors, metrics, readiness, deadline, admission.
+
+Each concern is a guard, an async context manager around the handler; one interceptor applies
+them, the first outermost. Authentication goes between `Measured` and `Ready`: a caller that is
+not known learns nothing and takes no place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+
+from slcolm_services.errors import DeadlineTooShort, Overloaded, ServiceUnavailable, SlcolmError
+from slcolm_services.runtime.admission import Admission
+from slcolm_services.runtime.metrics import Metrics
+from slcolm_services.runtime.status import code_of, fitted, status_of, trailers_of
+
+REQUEST_ID = "x-request-id"
+"""Metadata key of the id that a caller may give a call, and that comes back with the answer."""
+
+_log = structlog.get_logger(__name__)
+_REQUEST_ID_FORM = re.compile(r"[!-~]{1,128}")
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as guards see it.
+
+    Attributes:
+        method: Full name, `/package.Service/Method`.
+        context: The call's context.
+        request: The request; None where requests are streamed.
+        request_id: The caller's id for the call, or one that was made for it.
+    """
+
+    method: str
+    context: _Context
+    request: Message | None
+    request_id: str
+
+
+Guard = Callable[[Call], AbstractAsyncContextManager[None]]
+
+
+class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stub only
+    """Puts guards around the handlers of some services.
+
+    Args:
+        guards: The first is outermost.
+        services: Full names of the services that are guarded; health and reflection are not.
+    """
+
+    def __init__(self, guards: Sequence[Guard], services: frozenset[str]) -> None:
+        self._guards = guards
+        self._services = services
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Wrap the handler of a call."""
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.rpartition("/")[0].lstrip("/") not in self._services:
+            return handler
+        make = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, False): grpc.stream_unary_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }[handler.request_streaming, handler.response_streaming]
+        behaviour = (
+            handler.unary_unary
+            or handler.unary_stream
+            or handler.stream_unary
+            or handler.stream_stream
+        )
+        wrap = self._stream if handler.response_streaming else self._unary
+        return make(
+            wrap(method, behaviour, request_streaming=handler.request_streaming),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _unary(self, method: str, behaviour: Any, *, request_streaming: bool) -> Any:
+        async def handle(request: Any, context: _Context) -> Any:
+            async with self._guarded(method, None if request_streaming else request, context):
+                return await behaviour(request, context)
+
+        return handle
+
+    def _stream(self, method: str, behaviour: Any, *, request_streaming: bool) -> Any:
+        # Writes rather than yields: a generator that a cancelled call leaves at its yield is
+        # closed later and by another task, and would hold its place until then.
+        async def handle(request: Any, context: _Context) -> None:
+            async with self._guarded(method, None if request_streaming else request, context):
+                responses = behaviour(request, context)
+                if not hasattr(responses, "__aiter__"):
+                    await responses
+                    return
+                async with aclosing(responses):
+                    async for response in responses:
+                        await context.write(response)
+
+        return handle
+
+    @asynccontextmanager
+    async def _guarded(
+        self, method: str, request: Message | None, context: _Context
+    ) -> AsyncIterator[None]:
+        call = Call(method, context, request, _request_id(context))
+        async with AsyncExitStack() as stack:
+            for guard in self._guards:
+                await stack.enter_async_context(guard(call))
+            yield
+
+
+def _request_id(context: _Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID_FORM.fullmatch(value):
+            return value
+    return uuid.uuid4().hex
+
+
+@asynccontextmanager
+async def identified(call: Call) -> AsyncIterator[None]:
+    """Bind the request id to the log, and send it back in the trailing metadata."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=call.request_id, method=call.method)
+    call.context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+    yield
+
+
+@asynccontextmanager
+async def errors_to_status(call: Call) -> AsyncIterator[None]:
+    """Turn whatever a handler raises into a status with details; log what we did not foresee."""
+    try:
+        yield
+    except grpc.aio.AbortError:
+        raise
+    except asyncio.CancelledError as error:
+        if _is_cancelled_from_outside():
+            raise
+        # gRPC would send nothing at all, and the caller would wait for its deadline.
+        _log.exception("handler cancelled itself")
+        await _abort(call, SlcolmError("an inner task was cancelled"), error)
+    except SlcolmError as error:
+        _log.info("call refused", reason=error.reason)
+        await _abort(call, error, error)
+    except Exception as error:  # noqa: BLE001  the last line of defence
+        _log.exception("call failed")
+        await _abort(call, error, error)
+
+
+def _is_cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _abort(call: Call, error: BaseException, cause: BaseException) -> None:
+    status = fitted(status_of(error))
+    trailers = (*trailers_of(status), (REQUEST_ID, call.request_id))
+    try:
+        await call.context.abort(code_of(status), status.message, trailers)
+    except grpc.aio.AbortError as abort:
+        raise abort from cause
+
+
+class Measured:
+    """Counts calls by code, and takes their time."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    @asynccontextmanager
+    async def __call__(self, call: Call) -> AsyncIterator[None]:
+        """Guard a call."""
+        start = time.perf_counter()
+        code = "OK"
+        try:
+            yield
+        except grpc.aio.AbortError:
+            code = _name(call.context.code())
+            raise
+        except BaseException as error:
+            code = code_of(status_of(error)).name
+            raise
+        finally:
+            seconds = time.perf_counter() - start
+            self._metrics.calls.labels(call.method, code).inc()
+            self._metrics.seconds.labels(call.method).observe(seconds)
+            _log.info("call ended", code=code, seconds=round(seconds, 4))
+
+
+def _name(code: Any) -> str:
+    return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
+
+
+class Ready:
+    """Refuses calls while the service loads."""
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        self._is_ready = is_ready
+
+    @asynccontextmanager
+    async def __call__(self, call: Call) -> AsyncIterator[None]:
+        """Guard a call."""
+        del call
+        if not self._is_ready():
+            raise ServiceUnavailable("the service is starting", retry_after_seconds=1.0)
+        yield
+
+
+class Deadline:
+    """Ends calls that ask for no deadline, or for too long a one.
+
+    The handler's task is cancelled; work that it gave to a thread runs to its end.
+
+    Args:
+        default_seconds: Deadline where the caller set none.
+        max_seconds: Longest deadline there is.
+        unlimited_methods: Full names of methods that may run for ever.
+    """
+
+    def __init__(
+        self, *, default_seconds: float, max_seconds: float, unlimited_methods: frozenset[str]
+    ) -> None:
+        self._default_seconds = default_seconds
+        self._max_seconds = max_seconds
+        self._unlimited_methods = unlimited_methods
+
+    @asynccontextmanager
+    async def __call__(self, call: Call) -> AsyncIterator[None]:
+        """Guard a call."""
+        if call.method in self._unlimited_methods:
+            yield
+            return
+        limit = self._limit(call.context.time_remaining())
+        try:
+            async with asyncio.timeout(limit) as timeout:
+                yield
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            raise DeadlineTooShort(
+                f"the call did not end within the {limit} s that this service allows",
+                metadata={"seconds": str(limit)},
+            ) from None
+
+    def _limit(self, remaining: float | None) -> float | None:
+        """What to add to the caller's deadline, which gRPC itself keeps; None for nothing."""
+        if remaining is None:
+            return self._default_seconds
+        return self._max_seconds if remaining > self._max_seconds else None
+
+
+class Admitted:
+    """Takes what fits into the admission's limits, and refuses the rest.
+
+    Args:
+        admission: The limits.
+        cost: Cost of a request.
+        free_methods: Full names of methods that take no place: long streams.
+        metrics: Where load and refusals are counted.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        cost: Callable[[Message], int],
+        free_methods: frozenset[str],
+        metrics: Metrics,
+    ) -> None:
+        self._admission = admission
+        self._cost = cost
+        self._free_methods = free_methods
+        self._metrics = metrics
+        metrics.calls_in_flight.set_function(lambda: admission.calls)
+        metrics.cost_in_flight.set_function(lambda: admission.cost)
+
+    @asynccontextmanager
+    async def __call__(self, call: Call) -> AsyncIterator[None]:
+        """Guard a call."""
+        if call.method in self._free_methods:
+            yield
+            return
+        cost = 1 if call.request is None else self._cost(call.request)
+        try:
+            with self._admission.admit(cost):
+                yield
+        except Overloaded:
+            # Ours, or the handler's own limit: to the caller both are a refusal.
+            self._metrics.refused.inc()
+            raise

@@ -1,0 +1,201 @@
+"""What a service brings, and the server that runs it: all that is the same for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.runtime.admission import Admission
+from slcolm_services.runtime.config import ServerConfig
+from slcolm_services.runtime.health import Health
+from slcolm_services.runtime.interceptors import (
+    Admitted,
+    Deadline,
+    Interceptor,
+    Measured,
+    Ready,
+    errors_to_status,
+    identified,
+)
+from slcolm_services.runtime.metrics import Metrics
+
+
+async def _nothing() -> None:
+    """Hook of a service that has nothing to load or to close."""
+
+
+def _one(request: Message) -> int:
+    """Cost of a request where every request is alike."""
+    del request
+    return 1
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as the runtime starts, limits and stops it.
+
+    Attributes:
+        name: Full gRPC name, for example `slcolm.extraction.v1.ExtractionService`.
+        register: Adds the servicers to a server. Called before `start`.
+        start: Loads what the service needs; it is ready once this returns. Runs on the event loop:
+            work that computes or touches disk goes to a thread.
+        stop: Closes what `start` opened, after the last call has ended. Also called when `start`
+            failed half-way.
+        cost: Admission cost of a request, in the service's own unit (characters, sentences); the
+            sum over the calls in flight is what the server limits. Health and reflection are free.
+        unlimited_methods: Full method names, `/package.Service/Method`, that get neither the
+            default deadline nor the maximum, and no cost: long streams.
+    """
+
+    name: str
+    register: Callable[[grpc.aio.Server], None]
+    start: Callable[[], Awaitable[None]] = _nothing
+    stop: Callable[[], Awaitable[None]] = _nothing
+    cost: Callable[[Message], int] = _one
+    unlimited_methods: frozenset[str] = frozenset()
+
+
+class Server:
+    """Serves one service on one port, as an async context manager.
+
+    Entering binds the port and answers health checks, with NOT_SERVING; calls are refused as
+    UNAVAILABLE until `load` has run. Leaving stops at once; call `drain` before for a gentle end.
+
+    Args:
+        service: What is served.
+        config: How.
+    """
+
+    def __init__(self, service: Service, config: ServerConfig) -> None:
+        self._service = service
+        self._config = config
+        self._health = Health(service.name)
+        self._loaded = False
+        self._admission = Admission(
+            max_calls=config.max_calls_in_flight,
+            max_cost=config.max_cost_in_flight,
+            retry_after_seconds=config.retry_after_seconds,
+        )
+        self.metrics = Metrics()
+        self._stop_metrics: Callable[[], None] = lambda: None
+        self.port = config.port
+        self.metrics_port: int | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` that the server listens on."""
+        host = self._config.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        # A server object belongs to the running event loop: none is made before.
+        self._server = grpc.aio.server(interceptors=[self._interceptor()], options=self._options())
+        self._service.register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (
+                self._service.name,
+                health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+                reflection.SERVICE_NAME,
+            ),
+            self._server,
+        )
+        self.port = self._bind()
+        self._serve_metrics()
+        await self._server.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._health.close()
+        await self._server.stop(0)
+        self._stop_metrics()
+        await self._service.stop()
+
+    async def load(self) -> None:
+        """Start the service, then take calls."""
+        await self._service.start()
+        self._loaded = True
+        await self._health.set_ready(ready=True)
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING, go on serving for the drain delay, then let calls in flight end.
+
+        The delay is needed: gRPC drops calls that have arrived when a server stops and have not
+        been given to it yet, whatever grace it is stopped with.
+        """
+        await self._health.set_ready(ready=False)
+        await asyncio.sleep(self._config.drain_delay_seconds)
+        await self._health.close()
+        await self._server.stop(self._config.grace_seconds)
+
+    def _interceptor(self) -> Interceptor:
+        unlimited = self._service.unlimited_methods
+        return Interceptor(
+            guards=(
+                identified,
+                errors_to_status,
+                Measured(self.metrics),
+                Ready(lambda: self._loaded),
+                Deadline(
+                    default_seconds=self._config.default_deadline_seconds,
+                    max_seconds=self._config.max_deadline_seconds,
+                    unlimited_methods=unlimited,
+                ),
+                Admitted(self._admission, self._service.cost, unlimited, self.metrics),
+            ),
+            services=frozenset({self._service.name}),
+        )
+
+    def _options(self) -> list[tuple[str, Any]]:
+        config = self._config
+        return [
+            # Two servers would share a port without an error, and split its calls.
+            ("grpc.so_reuseport", 0),
+            # From about 1000 waiting calls on, gRPC would drop some at random, as CANCELLED.
+            # Admission refuses them with a reason instead.
+            ("grpc.server.max_pending_requests", 100_000),
+            ("grpc.server.max_pending_requests_hard_limit", 200_000),
+            ("grpc.max_receive_message_length", config.max_message_bytes),
+            ("grpc.max_send_message_length", config.max_message_bytes),
+            # Our clients ping every 30 s while they wait; the default answers that with GOAWAY.
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            # No grace is set: a training may outlive its connection's age by hours.
+            ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
+        ]
+
+    def _bind(self) -> int:
+        try:
+            return self._server.add_insecure_port(self.address)
+        except RuntimeError as error:
+            raise _cannot_listen("port", self.address, error) from error
+
+    def _serve_metrics(self) -> None:
+        host, port = self._config.host, self._config.metrics_port
+        if port is None:
+            return
+        try:
+            self.metrics_port, self._stop_metrics = self.metrics.serve(host, port)
+        except OSError as error:
+            raise _cannot_listen("metrics_port", f"{host}:{port}", error) from error
+
+
+def _cannot_listen(setting: str, address: str, error: Exception) -> ConfigInvalid:
+    return ConfigInvalid(
+        f"cannot listen on {address}: {error}",
+        violations=[FieldViolation(f"[server] {setting}", f"cannot listen on {address}")],
+    )
