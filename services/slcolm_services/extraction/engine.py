@@ -66,7 +66,7 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class _Sentence:
+class Sentence:
     """A text on its way through the graphs; `index` is its place in the request."""
 
     index: int
@@ -159,7 +159,7 @@ class Engine:
         sentences = []
         for index, document in enumerate(documents):
             try:
-                sentences.append(_Sentence(index, document, self._encode(document.text)))
+                sentences.append(Sentence(index, document, self._encode(document.text)))
             except SlcolmError as error:
                 results[index] = error
         on_done(len(documents) - len(sentences))
@@ -186,7 +186,7 @@ class Engine:
             raise InvalidInput("the text is empty or holds nothing but whitespace")
         return encoded
 
-    def _run(self, batch: Sequence[_Sentence]) -> list[Extraction]:
+    def _run(self, batch: Sequence[Sentence]) -> list[Extraction]:
         ids, mask = pad([sentence.encoded for sentence in batch], self._tokenizer.pad_id)
         hidden, span_logits, vectors = self._spans_graph.run(
             ["hidden", "span_logits", "vector"], {"input_ids": ids, "attention_mask": mask}
@@ -277,14 +277,14 @@ class Engine:
             )
 
 
-def batches(sentences: Sequence[_Sentence], budget: int) -> Iterator[list[_Sentence]]:
+def batches(sentences: Sequence[Sentence], budget: int) -> Iterator[list[Sentence]]:
     """Group texts of like length, so that little is padded.
 
     Args:
         sentences: In any order.
         budget: Most tokens in a batch, padding included; a longer text goes alone.
     """
-    batch: list[_Sentence] = []
+    batch: list[Sentence] = []
     for sentence in sorted(sentences, key=lambda sentence: len(sentence.encoded)):
         # Sorted: the newest is the longest, and every other is padded to it.
         if batch and len(sentence.encoded) * (len(batch) + 1) > budget:
