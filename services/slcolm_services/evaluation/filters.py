@@ -31,7 +31,7 @@ class Filtered:
     """
 
     triples: tuple[Triple, ...]
-    dropped: dict[Reason, int]
+    dropped: dict[str, int]
 
 
 def filter_llm_triples(
@@ -54,7 +54,7 @@ def filter_llm_triples(
         entity_filter: `slm`: mentions must be among `slm_mentions`; `text`: in the text.
     """
     mentions = _Mentions(text, slm_mentions, entity_filter)
-    dropped: Counter[Reason] = Counter()
+    dropped: Counter[str] = Counter()
     kept: dict[Triple, None] = {}
     for triple in triples:
         outcome = _checked(triple, mentions, schema)

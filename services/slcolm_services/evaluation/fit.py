@@ -229,14 +229,12 @@ def _simplest(trials: Sequence[Trial]) -> Trial:
 
 def _provenance(chosen: Trial, trials: Sequence[Trial], dev: Sequence[DevSentence]) -> str:
     others = [trial for trial in trials if trial is not chosen][:_RUNNERS_UP_TOLD]
-    return "\n".join(
-        [
-            f"{_told(chosen)}, cross-validated on {chosen.scores.sentences} of {len(dev)} dev "
-            "sentences with LLM answers",
-            f"simplest of {len(trials)} policies within one standard error of the best",
-            *(f"runner-up: {_told(trial)}" for trial in others),
-        ]
-    )
+    scored = f"{chosen.scores.sentences} of {len(dev)} dev sentences"
+    lines = [
+        f"{_told(chosen)}, cross-validated on {scored} with LLM answers",
+        f"simplest of {len(trials)} policies within one standard error of the best",
+    ]
+    return "\n".join(lines + [f"runner-up: {_told(trial)}" for trial in others])
 
 
 def _told(trial: Trial) -> str:

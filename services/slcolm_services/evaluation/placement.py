@@ -38,9 +38,11 @@ def place(prediction: Document, merged: Iterable[MergedTriple], schema: TaskSche
     relations = [
         relation for relation in prediction.relations if _triple(prediction, relation) in wanted
     ]
-    for item in final:
-        if "slm" not in item.sources:
-            relations.append(_placed(item.triple, prediction.text, entities, schema))
+    relations += [
+        _placed(item.triple, prediction.text, entities, schema)
+        for item in final
+        if "slm" not in item.sources
+    ]
     return Document(prediction.id, prediction.text, tuple(entities), tuple(relations))
 
 

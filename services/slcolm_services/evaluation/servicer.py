@@ -261,7 +261,7 @@ def _merge_result(
         merged=evaluation_pb2.Merged(
             triples=[merged_triple_to_wire(triple) for triple in merged],
             document=document_to_wire(document),
-            dropped=item.answer.dropped if item.answer else {},
+            dropped=item.answer.dropped if item.answer else None,
         ),
     )
 

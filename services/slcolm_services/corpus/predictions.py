@@ -1,0 +1,108 @@
+"""Predictions as files hold them: native documents, or lines with triples instead.
+
+A line of `merged.jsonl` has an id and `triples` by text; it may have entities and relations too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from slcolm_services.corpus.documents import Document, Triple
+from slcolm_services.corpus.formats import detect_format, read_any
+from slcolm_services.corpus.jsonfields import BrokenJson, JsonFields, load_json
+from slcolm_services.corpus.jsonl import parse_line
+from slcolm_services.corpus.lines import Line, scan_lines
+from slcolm_services.corpus.records import Findings, Problem, data_invalid
+from slcolm_services.errors import DataInvalid
+
+_NATIVE = ("id", "text", "entities", "relations")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What was predicted for a sentence.
+
+    Attributes:
+        id: Name of the sentence.
+        triples: The predicted triples: the line's own, else those of its relations.
+        document: The prediction with offsets; None where the line has triples alone.
+    """
+
+    id: str
+    triples: tuple[Triple, ...]
+    document: Document | None
+
+
+def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
+    """Read predictions of any format that gold data may have, or JSON lines with `triples`.
+
+    Raises:
+        DataInvalid: Anything is wrong; `violations` names each problem by line and field.
+    """
+    if detect_format(path) != "jsonl":
+        documents = read_any(path)
+        return [Prediction(document.id, document.triples(), document) for document in documents]
+    predictions, errors = [], []
+    for found in _scan(path):
+        if isinstance(found, Prediction):
+            predictions.append(found)
+        else:
+            errors += found
+    if errors:
+        raise data_invalid(path, errors)
+    return predictions
+
+
+def _scan(path: str | os.PathLike[str]) -> Iterator[Prediction | list[Problem]]:
+    for line in scan_lines(path):
+        if line.problem:
+            yield [Problem(line.number, "file", line.problem)]
+        elif line.text.strip():
+            yield _read(line)
+
+
+def _read(line: Line) -> Prediction | list[Problem]:
+    found = Findings(line.number)
+    try:
+        value = load_json(line.text, found)
+    except BrokenJson as error:
+        return [Problem(line.number, "json", str(error))]
+    fields = JsonFields.of(value, "prediction", found)
+    prediction = _prediction(fields, value, found) if fields else None
+    problems = found.record(None).problems
+    errors = [problem for problem in problems if problem.severity == "error"]
+    return errors if errors or prediction is None else prediction
+
+
+def _prediction(fields: JsonFields, value: dict[str, Any], found: Findings) -> Prediction | None:
+    name = fields.string("id")
+    has_triples, has_entities = "triples" in value, "entities" in value
+    document = _document(value, found) if has_entities or not has_triples else None
+    triples = [_triple(item) for item in fields.objects("triples")]
+    if name is None or (document is None and not has_triples):
+        return None
+    if not has_triples and document is not None:
+        return Prediction(name, document.triples(), document)
+    return Prediction(name, tuple(triple for triple in triples if triple is not None), document)
+
+
+def _triple(fields: JsonFields | None) -> Triple | None:
+    if fields is None:
+        return None
+    head, tail, kind = fields.string("head"), fields.string("tail"), fields.string("type")
+    prob = fields.probability("prob")
+    return None if head is None or tail is None or kind is None else Triple(head, tail, kind, prob)
+
+
+def _document(value: dict[str, Any], found: Findings) -> Document | None:
+    native = {key: value[key] for key in _NATIVE if key in value}
+    try:
+        return parse_line(json.dumps(native, ensure_ascii=False))
+    except DataInvalid as error:
+        for violation in error.violations:
+            found.error(violation.field, violation.problem)
+        return None
