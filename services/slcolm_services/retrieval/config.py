@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from slcolm_services.errors import ConfigInvalid, FieldViolation
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,23 +16,20 @@ class TriggerConfig:
         max_length: Longest n-gram, in tokens.
         window_tokens: Tokens before the first and after the last mention of a relation that count
             as near it.
-        min_support: Sentences in which a trigger must stand near its type.
-        rare_type_sentences: Types in at most this many training sentences are rare.
-        rare_min_support: The same as `min_support` for rare types.
+        min_support: Sentences in which a trigger must stand near its type, rare types included: a
+            word seen once raises no recall.
         min_log_likelihood_ratio: Least association; 10.83 is p < 0.001 with one degree of freedom.
         prior_weight: Pseudo-sentences that smooth a trigger's probability.
     """
 
     max_length: int = 4
-    window_tokens: int = 5
+    window_tokens: int = 10
     min_support: int = 2
-    rare_type_sentences: int = 20
-    rare_min_support: int = 1
     min_log_likelihood_ratio: float = 10.83
     prior_weight: float = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RetrievalConfig:
     """Settings of the retrieval service.
 
@@ -50,7 +50,7 @@ class RetrievalConfig:
         max_neighbours: Most similar training sentences of one query.
     """
 
-    folder: str = ".slcolm/index"
+    folder: Path = Path("slcolm-home/index")
     qdrant_url: str = ""
     qdrant_api_key_env: str = "QDRANT_API_KEY"
     qdrant_timeout_seconds: int = 30
@@ -61,3 +61,21 @@ class RetrievalConfig:
     max_queries: int = 128
     max_demonstrations: int = 64
     max_neighbours: int = 100
+
+    def __post_init__(self) -> None:
+        violations = [
+            FieldViolation(name, f"must be at least 1, got {getattr(self, name)}")
+            for name in (
+                "qdrant_timeout_seconds",
+                "qdrant_connections",
+                "rrf_k",
+                "prefetch_limit",
+                "max_sentences",
+                "max_queries",
+                "max_demonstrations",
+                "max_neighbours",
+            )
+            if getattr(self, name) < 1
+        ]
+        if violations:
+            raise ConfigInvalid("the retrieval settings cannot be used", violations=violations)

@@ -30,14 +30,14 @@ def build(config: RetrievalConfig) -> Service:
         register=register,
         start=retriever.open,
         stop=retriever.close,
-        cost=_sentences,
+        cost=_characters,
     )
 
 
-def _sentences(request: Message) -> int:
-    """Admission counts sentences: what is indexed or searched for."""
+def _characters(request: Message) -> int:
+    """Admission cost: characters to index or to search for; at least 1 for any call."""
     if isinstance(request, retrieval_pb2.SelectRequest):
-        return max(1, len(request.queries))
+        return max(1, sum(len(query.document.text) for query in request.queries))
     if isinstance(request, retrieval_pb2.IndexDemonstrationsRequest):
-        return max(1, len(request.sentences))
+        return max(1, sum(len(sentence.gold.text) for sentence in request.sentences))
     return 1

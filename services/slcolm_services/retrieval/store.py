@@ -85,7 +85,7 @@ class IndexStore:
                 check_compatibility=False,
             )
         else:
-            self._client = _open_folder(Path(config.folder))
+            self._client = _open_folder(config.folder)
 
     def close(self) -> None:
         """Release the folder or the connections."""

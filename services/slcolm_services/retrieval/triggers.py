@@ -81,10 +81,9 @@ def mine(documents: Iterable[Document], config: TriggerConfig) -> TriggerLexicon
     counts = _count(documents, config)
     triggers = []
     for (term, type_), joint in counts.joint.items():
-        with_term, with_type = counts.term[term], counts.type[type_]
-        rare = with_type <= config.rare_type_sentences
-        if joint < (config.rare_min_support if rare else config.min_support):
+        if joint < config.min_support:
             continue
+        with_term, with_type = counts.term[term], counts.type[type_]
         base = with_type / counts.sentences
         if joint / with_term <= base:
             continue
