@@ -1,0 +1,90 @@
+"""What a provider of answers is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.guidance.items import GuideItem, Prompt
+from slcolm_services.guidance.ledger import Answer
+from slcolm_services.guidance.prompt import Window
+from slcolm_services.guidance.usage import Prices, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        prompt: What an LLM is sent.
+        item: What the prompt was made of, for providers that are no LLM. It holds what the prompt
+            options leave in.
+        schema: The task.
+    """
+
+    prompt: Prompt
+    item: GuideItem
+    schema: TaskSchema
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer and what it cost."""
+
+    answer: Answer
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderInfo:
+    """What is told about a provider.
+
+    Attributes:
+        name: Name that requests use.
+        kind: `openai`, `replay` or `offline`.
+        model: Model name; empty where there is none.
+        digest: Over everything about the provider that shapes answers.
+        window: What fits into one call.
+        prices: What it charges.
+        offline_rules: No language model writes the answers.
+        replayed: The answers were recorded earlier.
+        metered: Answers cost something: they go through the ledger and count as calls.
+    """
+
+    name: str
+    kind: str
+    model: str
+    digest: str
+    window: Window
+    prices: Prices = field(default_factory=Prices)
+    offline_rules: bool = False
+    replayed: bool = False
+    metered: bool = False
+
+
+class Provider(Protocol):
+    """Answers requests."""
+
+    @property
+    def info(self) -> ProviderInfo:
+        """What is told about it; valid once it is open."""
+
+    async def open(self) -> None:
+        """Load what it needs."""
+
+    async def close(self) -> None:
+        """Let go of what `open` loaded."""
+
+    async def complete(self, request: Request, *, deadline: float) -> Completion:
+        """Answer a request.
+
+        Args:
+            request: What to answer.
+            deadline: When the caller stops waiting, on the event loop's clock (seconds).
+
+        Raises:
+            ProviderUnavailable: The endpoint cannot be reached, refuses or keeps failing.
+            AnswerNotRecorded: There is no recorded answer to the text.
+            DeadlineTooShort: The deadline passed first.
+        """

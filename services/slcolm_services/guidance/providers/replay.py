@@ -1,0 +1,70 @@
+"""Recorded answers, found by their sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+from slcolm_services.corpus.recordings import iter_recordings
+from slcolm_services.corpus.script import fold
+from slcolm_services.errors import AnswerNotRecorded
+from slcolm_services.guidance.ledger import Answer
+from slcolm_services.guidance.prompt import Window
+from slcolm_services.guidance.providers.base import Completion, ProviderInfo, Request
+
+
+class ReplayProvider:
+    """Gives the first recorded answer to a sentence, whatever is asked about it.
+
+    Args:
+        name: Name that requests use.
+        paths: Files of recordings; of two answers to one sentence the earlier stands.
+        window: What fits into a prompt.
+    """
+
+    def __init__(self, name: str, paths: tuple[Path, ...], window: Window) -> None:
+        self._name = name
+        self._paths = paths
+        self._window = window
+        self._answers: dict[str, str] = {}
+        self._digest = ""
+
+    @property
+    def info(self) -> ProviderInfo:
+        """What is told about it."""
+        return ProviderInfo(self._name, "replay", "", self._digest, self._window, replayed=True)
+
+    async def open(self) -> None:
+        """Read the recordings.
+
+        Raises:
+            DatasetNotFound: There is no such file.
+            DataInvalid: A line cannot be read; the violation names it.
+        """
+        self._answers, self._digest = await asyncio.to_thread(_read, self._paths)
+
+    async def close(self) -> None:
+        """Let go of the recordings."""
+        self._answers = {}
+
+    async def complete(self, request: Request, *, deadline: float) -> Completion:
+        """Look the sentence up; see `Provider.complete`."""
+        del deadline
+        document = request.item.prediction
+        text = self._answers.get(fold(document.text))
+        if text is None:
+            raise AnswerNotRecorded(
+                f"there is no recorded answer to {document.id!r}", metadata={"id": document.id}
+            )
+        return Completion(Answer(text, model=""))
+
+
+def _read(paths: tuple[Path, ...]) -> tuple[dict[str, str], str]:
+    answers: dict[str, str] = {}
+    digest = hashlib.sha256(b"replay")
+    for path in paths:
+        for recording in iter_recordings(path):
+            answers.setdefault(fold(recording.text), recording.llm_raw)
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return answers, digest.hexdigest()

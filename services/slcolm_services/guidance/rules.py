@@ -1,0 +1,209 @@
+"""Rules that stand in for an LLM where there is none.
+
+They see what an LLM is shown: the SLM's prediction, demonstrations and candidate relation types
+with their trigger words. They drop what is improbable or impossible, and add what stands in the
+text in the way that the demonstrations or the trigger words show. They understand nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from slcolm_services.corpus.documents import Document, Entity, Triple
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.corpus.script import find_mention, fold
+from slcolm_services.guidance.items import Candidate, Demonstration, GuideItem
+
+_SENTENCE_END = re.compile(r"[。；！？;!?\n]|\.\s")
+_WIDE = re.compile(r"[\u2e80-\u9fff]")
+_MAX_WORDING_CHARS = 6
+_REACH_WIDE = 10
+_REACH_NARROW = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a rule did.
+
+    Attributes:
+        rule: `improbable`, `impossible`, `wording` or `trigger`.
+        triple: The triple that was dropped or added.
+        evidence: The probability, the entity types, or the words of the text that it rests on.
+    """
+
+    rule: str
+    triple: Triple
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revised:
+    """Outcome of the rules.
+
+    Attributes:
+        entities: The entities that the triples are about.
+        triples: What is left of the prediction, then what was added.
+        dropped: Predicted triples left out.
+        added: Triples that were not predicted.
+    """
+
+    entities: tuple[Entity, ...]
+    triples: tuple[Triple, ...]
+    dropped: tuple[Finding, ...]
+    added: tuple[Finding, ...]
+
+
+def revise(item: GuideItem, schema: TaskSchema, *, min_probability: float) -> Revised:
+    """Apply the rules to one text.
+
+    Args:
+        item: The text with the SLM's prediction, demonstrations and candidates. Without predicted
+            entities those of the demonstrations are looked for in the text.
+        schema: The task.
+        min_probability: Predicted triples below it are dropped.
+    """
+    document = item.prediction
+    if not document.entities:
+        document = Document(
+            document.id, document.text, _known_entities(document.text, item.demonstrations)
+        )
+    kept, dropped = _review(document, schema, min_probability)
+    settled = {frozenset((triple.head, triple.tail)) for triple in kept}
+    settled |= {frozenset((finding.triple.head, finding.triple.tail)) for finding in dropped}
+    added: dict[Triple, Finding] = {}
+    for finding in itertools.chain(
+        _by_wording(document, schema, item.demonstrations),
+        _by_trigger(document, schema, item.candidates, _head_comes_first(item.demonstrations)),
+    ):
+        ends = frozenset((finding.triple.head, finding.triple.tail))
+        if ends not in settled and len(ends) > 1:
+            settled.add(ends)
+            added[finding.triple] = finding
+    return Revised(document.entities, (*kept, *added), tuple(dropped), tuple(added.values()))
+
+
+def _review(
+    document: Document, schema: TaskSchema, min_probability: float
+) -> tuple[list[Triple], list[Finding]]:
+    """What stays of the prediction and what does not."""
+    possible = {
+        Triple(document.mention(relation.head), document.mention(relation.tail), relation.type)
+        for relation in document.relations
+        if _admits(
+            schema,
+            relation.type,
+            document.entities[relation.head].type,
+            document.entities[relation.tail].type,
+        )
+    }
+    kept, dropped = [], []
+    for triple in document.triples():
+        if triple not in possible:
+            dropped.append(Finding("impossible", triple, triple.type))
+        elif triple.prob is not None and triple.prob < min_probability:
+            dropped.append(Finding("improbable", triple, f"{triple.prob:.2f}"))
+        else:
+            kept.append(triple)
+    return kept, dropped
+
+
+def _by_wording(
+    document: Document, schema: TaskSchema, demonstrations: tuple[Demonstration, ...]
+) -> Iterator[Finding]:
+    """The words between two mentions are those between the mentions of a solved example."""
+    shown: dict[tuple[str, str, str], tuple[str, bool]] = {}
+    for example in demonstrations:
+        gold = example.gold
+        for relation in gold.relations:
+            head, tail = gold.entities[relation.head], gold.entities[relation.tail]
+            first, second = sorted((head, tail), key=lambda entity: entity.start)
+            words = fold(gold.text[first.end : second.start])
+            if 0 < len(words) <= _MAX_WORDING_CHARS and any(map(str.isalnum, words)):
+                shown[first.type, words, second.type] = relation.type, first is head
+    for first, second in _neighbours(document):
+        between = document.text[first.end : second.start]
+        found = shown.get((first.type, fold(between), second.type))
+        if found and found[0] in schema.relations_by_name:
+            kind, head_first = found
+            head, tail = (first, second) if head_first else (second, first)
+            yield Finding("wording", _triple(document, head, tail, kind), between)
+
+
+def _by_trigger(
+    document: Document,
+    schema: TaskSchema,
+    candidates: tuple[Candidate, ...],
+    head_comes_first: dict[str, bool],
+) -> Iterator[Finding]:
+    """A trigger word stands between two neighbouring mentions whose types the relation admits."""
+    for candidate in candidates:
+        if candidate.type == schema.fallback_relation:
+            continue
+        for first, second in _neighbours(document):
+            between = document.text[first.end : second.start]
+            trigger = next((word for word in candidate.triggers if word and word in between), None)
+            if trigger is None:
+                continue
+            pairs = [(first, second), (second, first)]
+            if not head_comes_first.get(candidate.type, True):
+                pairs.reverse()
+            for head, tail in pairs:
+                if _admits(schema, candidate.type, head.type, tail.type):
+                    triple = _triple(document, head, tail, candidate.type)
+                    yield Finding("trigger", triple, trigger)
+                    break
+
+
+def _neighbours(document: Document) -> Iterator[tuple[Entity, Entity]]:
+    """Pairs of mentions that follow each other closely within a sentence, in text order."""
+    reach = _REACH_WIDE if _WIDE.search(document.text) else _REACH_NARROW
+    ordered = sorted(document.entities, key=lambda entity: (entity.start, entity.end))
+    for first, second in itertools.pairwise(ordered):
+        between = document.text[first.end : second.start]
+        if first.end <= second.start <= first.end + reach and not _SENTENCE_END.search(between):
+            yield first, second
+
+
+def _head_comes_first(demonstrations: tuple[Demonstration, ...]) -> dict[str, bool]:
+    """By relation type: whether the head stands before the tail in most solved examples."""
+    votes: dict[str, int] = {}
+    for example in demonstrations:
+        for relation in example.gold.relations:
+            head, tail = (
+                example.gold.entities[relation.head],
+                example.gold.entities[relation.tail],
+            )
+            votes[relation.type] = votes.get(relation.type, 0) + (
+                1 if head.start < tail.start else -1
+            )
+    return {kind: vote >= 0 for kind, vote in votes.items()}
+
+
+def _known_entities(text: str, demonstrations: tuple[Demonstration, ...]) -> tuple[Entity, ...]:
+    """Mentions of the solved examples that also stand in this text; a longer one covers others."""
+    mentions = {
+        example.gold.mention(index): entity.type
+        for example in demonstrations
+        for index, entity in enumerate(example.gold.entities)
+    }
+    taken: list[Entity] = []
+    for mention in sorted(mentions, key=len, reverse=True):
+        taken.extend(
+            Entity(mentions[mention], start, end)
+            for start, end in find_mention(text, mention)
+            if all(end <= other.start or other.end <= start for other in taken)
+        )
+    return tuple(sorted(taken, key=lambda entity: entity.start))
+
+
+def _admits(schema: TaskSchema, kind: str, head_type: str, tail_type: str) -> bool:
+    relation = schema.relations_by_name.get(kind)
+    return relation is not None and relation.admits(head_type, tail_type)
+
+
+def _triple(document: Document, head: Entity, tail: Entity, kind: str) -> Triple:
+    text = document.text
+    return Triple(text[head.start : head.end], text[tail.start : tail.end], kind)

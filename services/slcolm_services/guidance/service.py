@@ -1,0 +1,100 @@
+"""Builds the guidance service from its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+from google.protobuf.message import Message
+
+from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
+from slcolm_services.guidance.config import GuidanceConfig
+from slcolm_services.guidance.core import Guidance
+from slcolm_services.guidance.ledger import Ledger
+from slcolm_services.guidance.prompt import Window
+from slcolm_services.guidance.providers.base import Provider
+from slcolm_services.guidance.providers.offline import OfflineProvider
+from slcolm_services.guidance.providers.replay import ReplayProvider
+from slcolm_services.guidance.servicer import GuidanceServicer
+from slcolm_services.guidance.usage import Prices
+from slcolm_services.runtime.service import Service
+
+
+def build(config: GuidanceConfig) -> Service:
+    """Make the service; nothing is opened before it is started.
+
+    Raises:
+        ConfigInvalid: The endpoint's key is not in the environment, or the ledger's URL is wrong.
+    """
+    guidance = build_guidance(config)
+
+    def register(server: grpc.aio.Server) -> None:
+        guidance_pb2_grpc.add_GuidanceServiceServicer_to_server(
+            GuidanceServicer(guidance, config), server
+        )
+
+    return Service(
+        name=guidance_pb2.DESCRIPTOR.services_by_name["GuidanceService"].full_name,
+        register=register,
+        start=guidance.open,
+        stop=guidance.close,
+        cost=_cost,
+    )
+
+
+def build_guidance(config: GuidanceConfig) -> Guidance:
+    """Make what the service wraps: providers by name over one ledger.
+
+    Raises:
+        ConfigInvalid: The endpoint's key is not in the environment, or the ledger's URL is wrong.
+    """
+    return Guidance(
+        _providers(config), config.provider, Ledger(config.ledger_url), max_cost=config.max_cost
+    )
+
+
+def _providers(config: GuidanceConfig) -> dict[str, Provider]:
+    window = Window(config.context_tokens, config.max_answer_tokens)
+    providers: dict[str, Provider] = {
+        "offline": OfflineProvider("offline", window, config.min_probability)
+    }
+    if config.recordings:
+        paths = tuple(Path(path) for path in config.recordings)
+        providers["replay"] = ReplayProvider("replay", paths, window)
+    if config.model:
+        # The client library takes a third of a second to import: only who uses it pays.
+        from slcolm_services.guidance.providers.openai import (  # noqa: PLC0415
+            Endpoint,
+            OpenAIProvider,
+        )
+
+        providers["openai"] = OpenAIProvider(
+            "openai",
+            Endpoint(
+                model=config.model,
+                base_url=config.base_url,
+                api_key=config.api_key(),
+                temperature=config.temperature,
+                json_mode=config.json_mode,
+                token_limit_field=config.token_limit_field,
+                max_concurrency=config.max_concurrency,
+                max_attempts=config.max_attempts,
+                attempt_timeout_seconds=config.attempt_timeout_seconds,
+                backoff_seconds=config.backoff_seconds,
+                max_backoff_seconds=config.max_backoff_seconds,
+            ),
+            window,
+            Prices(
+                config.prompt_price, config.cached_price, config.completion_price, config.currency
+            ),
+        )
+    return providers
+
+
+def _cost(request: Message) -> int:
+    """Items of a request."""
+    if isinstance(request, guidance_pb2.GuideRequest | guidance_pb2.RenderPromptRequest):
+        return max(len(request.items), 1)
+    if isinstance(request, guidance_pb2.AnnotateRequest):
+        return max(len(request.documents), 1)
+    return 1
