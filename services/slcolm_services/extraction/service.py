@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc
 from google.protobuf.message import Message
 
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
@@ -30,15 +29,11 @@ def build(config: ExtractionConfig) -> Service:
         if config.model is not None:
             await asyncio.to_thread(registry.load_folder, config.model)
 
-    def register(server: grpc.aio.Server) -> None:
-        # Generated code has no types.
-        extraction_pb2_grpc.add_ExtractionServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            servicer, server
-        )
-
     return Service(
         name=_NAME,
-        register=register,
+        register=lambda server: extraction_pb2_grpc.add_ExtractionServiceServicer_to_server(
+            servicer, server
+        ),
         start=start,
         cost=_characters,
     )
