@@ -192,10 +192,10 @@ def print_strict(out: Console, scores: Scores, *, with_buckets: bool = True) -> 
 def _totals_table(scores: Scores, *, with_buckets: bool) -> Table:
     table = _table(f"Relations, strict, {scores.sentences} sentences, in %", "", "P", "R", "F1")
     table.add_column("95 %", justify="right")
-    table.add_column("correct / predicted / gold", justify="right")
+    table.add_column("right/found/gold", justify="right")
     micro, macro = scores.micro, scores.macro
     counts = scores.counts
-    totals = f"{counts.correct} / {counts.predicted} / {counts.gold}"
+    totals = f"{counts.correct}/{counts.predicted}/{counts.gold}"
     table.add_row(
         "micro",
         *_percent(micro.precision, micro.recall, micro.f1),
@@ -203,21 +203,21 @@ def _totals_table(scores: Scores, *, with_buckets: bool) -> Table:
         totals,
     )
     table.add_row(
-        "macro, F1 of P and R",
+        "macro",
         *_percent(macro.precision, macro.recall, macro.f1_pr),
         _interval(macro.f1_pr_interval),
         "",
     )
     table.add_row(
-        "macro, mean F1", "", "", *_percent(macro.f1_mean), _interval(macro.f1_mean_interval), ""
+        "macro, mean", "", "", *_percent(macro.f1_mean), _interval(macro.f1_mean_interval), ""
     )
     for item in scores.by_frequency if with_buckets else ():
         counts = item.counts
         table.add_row(
-            f"{item.bucket}, {item.type_count} types",
+            f"{item.bucket} ({item.type_count})",
             *_percent(item.micro.precision, item.micro.recall, item.micro.f1),
             _interval(item.micro.f1_interval),
-            f"{counts.correct} / {counts.predicted} / {counts.gold}",
+            f"{counts.correct}/{counts.predicted}/{counts.gold}",
         )
     return table
 
@@ -237,13 +237,21 @@ def _types_table(scores: Scores) -> Table:
 
 
 def _span_table(scores: SpanScores) -> Table:
-    table = _table("Spans, in %", "", "micro P", "micro R", "micro F1", "macro P", "macro R")
-    table.add_column("macro F1 (mean)", justify="right")
+    table = _table(
+        "By offsets (boundaries: entities without types), in %",
+        "",
+        "P",
+        "R",
+        "F1",
+        "macro P",
+        "macro R",
+    )
+    table.add_column("mean F1", justify="right")
     for name, figures in (
         ("entities", scores.entities),
-        ("entities, boundaries alone", scores.boundaries),
+        ("boundaries", scores.boundaries),
         ("relations", scores.relations),
-        ("relations with entity types", scores.relations_strict),
+        ("relations+types", scores.relations_strict),
     ):
         micro, macro = figures.micro, figures.macro
         table.add_row(

@@ -10,7 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from slcolm_services.errors import DataInvalid, DatasetNotFound, FieldViolation
+from slcolm_services.corpus.files import read_bytes, replacing
+from slcolm_services.errors import DataInvalid, FieldViolation
 
 EntityFilter = Literal["slm", "text"]
 """Where the mentions of an LLM triple must stand: among the SLM's entities, or in the text."""
@@ -91,6 +92,10 @@ class Policy:
         """The same thresholds in another mode."""
         return replace(self, mode=mode)
 
+    def with_training_counts(self, counts: Mapping[str, int]) -> Policy:
+        """The same policy for other training data."""
+        return replace(self, training_counts=dict(counts))
+
     @property
     def digest(self) -> str:
         """SHA-256 of all fields, as 64 hexadecimal digits."""
@@ -115,25 +120,26 @@ def default_policy(
     )
 
 
+def policy_json(policy: Policy) -> dict[str, Any]:
+    """A policy with its digest as JSON holds it."""
+    return {**_fields(policy), "digest": policy.digest}
+
+
 def write_policy(path: Path, policy: Policy) -> None:
     """Write a policy as JSON, whole or not at all."""
-    content = {**_fields(policy), "digest": policy.digest}
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as file:
+        file.write(json.dumps(policy_json(policy), ensure_ascii=False, indent=2) + "\n")
 
 
 def read_policy(path: Path) -> Policy:
     """Read a policy that `write_policy` wrote.
 
     Raises:
-        DatasetNotFound: There is no such file.
-        DataInvalid: It is not a policy, or its digest is not that of its fields.
+        DataInvalid: The file cannot be read, is not a policy, or its digest is not that of its
+            fields.
     """
-    if not path.is_file():
-        raise DatasetNotFound(f"there is no file {path}", metadata={"path": str(path)})
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bytes(path))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise _invalid(path, FieldViolation("file", f"not JSON: {error}")) from error
     if not isinstance(content, dict):

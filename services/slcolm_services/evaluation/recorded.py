@@ -8,6 +8,7 @@ from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.recordings import Recording, first_answers
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.evaluation.filters import filter_llm_triples
+from slcolm_services.evaluation.fit import DevSentence
 from slcolm_services.evaluation.merge import MergedTriple, merge
 from slcolm_services.evaluation.policy import EntityFilter, Mode, Policy
 from slcolm_services.evaluation.weak_types import weak_types
@@ -30,6 +31,18 @@ def weak_types_of(
     """K from the SLM's recorded predictions on dev."""
     counts = count_strict(gold_of(dev), slm_of(dev), schema)
     return weak_types(counts.matrix, training_counts)
+
+
+def dev_sentences(
+    recordings: Iterable[Recording], schema: TaskSchema, entity_filter: EntityFilter
+) -> list[DevSentence]:
+    """Recorded dev sentences to fit on, each once."""
+    return [
+        DevSentence(
+            line.id, line.gold_triples, line.slm_triples, llm_triples(line, schema, entity_filter)
+        )
+        for line in first_answers(recordings)
+    ]
 
 
 def merge_recorded(line: Recording, schema: TaskSchema, policy: Policy) -> tuple[MergedTriple, ...]:
@@ -60,14 +73,17 @@ def _answer(line: Recording) -> tuple[Triple, ...] | None:
 
 
 def count_modes(
-    recordings: Sequence[Recording], schema: TaskSchema, policy: Policy
+    recordings: Sequence[Recording],
+    schema: TaskSchema,
+    policy: Policy,
+    modes: Iterable[Mode] = tuple(Mode),
 ) -> dict[Mode, StrictCounts]:
-    """Count every mode by the strict protocol, with the thresholds of `policy`."""
+    """Count modes by the strict protocol, with the thresholds of `policy`."""
     lines = first_answers(recordings)
     gold = gold_of(lines)
     return {
         mode: count_strict(gold, _merged(lines, schema, policy.with_mode(mode)), schema)
-        for mode in Mode
+        for mode in modes
     }
 
 

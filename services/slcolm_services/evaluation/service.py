@@ -17,7 +17,7 @@ def build(config: EvaluationConfig) -> Service:
     servicer = EvaluationServicer(config)
     return Service(
         name=_NAME,
-        register=lambda server: evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(  # type: ignore[no-untyped-call]
+        register=lambda server: evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             servicer, server
         ),
         cost=_sentences,

@@ -184,3 +184,9 @@ def total(by_type: Mapping[str, Counts]) -> Counts:
         sum(counts.predicted for counts in by_type.values()),
         sum(counts.gold for counts in by_type.values()),
     )
+
+
+def totals_of(by_type: Mapping[str, Counts]) -> IntArray:
+    """Counts as an array of shape (types, 3)."""
+    rows = [(counts.correct, counts.predicted, counts.gold) for counts in by_type.values()]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), 3)
