@@ -9,12 +9,13 @@ import grpc
 from slcolm.common.v1 import common_pb2
 from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
 from slcolm_services.corpus.documents import Document
-from slcolm_services.errors import FieldViolation, InvalidInput, SlcolmError, TextTooLong
+from slcolm_services.errors import FieldViolation, SlcolmError, TextTooLong
 from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance, Guided, Outcome
 from slcolm_services.guidance.items import Candidate, Demonstration, GuideItem, PromptOptions
 from slcolm_services.guidance.revisions import Revision, RevisionKind
 from slcolm_services.guidance.usage import Usage
+from slcolm_services.runtime.paging import page
 from slcolm_services.runtime.status import status_of
 from slcolm_services.runtime.wire import (
     check_batch,
@@ -151,8 +152,7 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
         """List the configured providers."""
         del context
         providers = self._guidance.providers()
-        start, size = _page(request, len(providers))
-        end = min(start + size, len(providers))
+        shown, next_page_token = page(providers, request.page_size, request.page_token)
         return guidance_pb2.ListProvidersResponse(
             providers=[
                 guidance_pb2.Provider(
@@ -162,9 +162,9 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
                     digest=info.digest,
                     default=info == providers[0],
                 )
-                for info in providers[start:end]
+                for info in shown
             ],
-            next_page_token=str(end) if end < len(providers) else "",
+            next_page_token=next_page_token,
         )
 
     async def GetUsage(
@@ -276,19 +276,3 @@ def _revision(revision: Revision) -> guidance_pb2.Revision:
 
 def _remaining(seconds: float | None) -> float:
     return (_NO_DEADLINE_SECONDS if seconds is None else seconds) - _MARGIN_SECONDS
-
-
-def _page(request: guidance_pb2.ListProvidersRequest, count: int) -> tuple[int, int]:
-    """Start and size of a page (AIP-158)."""
-    if request.page_size < 0:
-        raise InvalidInput(
-            "the page size must not be negative",
-            violations=[FieldViolation("page_size", f"got {request.page_size}")],
-        )
-    token = request.page_token
-    if token and not (token.isascii() and token.isdigit() and int(token) <= count):
-        raise InvalidInput(
-            "the page token is not one that was given out",
-            violations=[FieldViolation("page_token", "must come from the page before")],
-        )
-    return int(token or 0), request.page_size or max(count, 1)

@@ -201,16 +201,15 @@ class OpenAIProvider:
     def _read(self, completion: object) -> Completion:
         """Read an answer; endpoints leave out whatever the contract calls required."""
         choices = getattr(completion, "choices", None)
-        message = (
-            getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-        )
-        if not isinstance(completion, ChatCompletion) or message is None:
+        choice: Any = choices[0] if isinstance(choices, list) and choices else None
+        message: Any = getattr(choice, "message", None)
+        if message is None or not isinstance(completion, ChatCompletion):
             raise _Retryable("the endpoint's answer holds no choice")
         text = message.content or getattr(message, "refusal", None) or ""
         answer = Answer(
             text=text if isinstance(text, str) else json.dumps(text, ensure_ascii=False),
             model=str(completion.model or self._endpoint.model),
-            finish_reason=str(completion.choices[0].finish_reason or ""),
+            finish_reason=str(choice.finish_reason or ""),
         )
         return Completion(answer, self._usage(completion))
 
