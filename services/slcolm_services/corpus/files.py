@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EISDIR
 from pathlib import Path
 from typing import TextIO
 
-from slcolm_services.errors import DataInvalid, FieldViolation
+from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -47,12 +49,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
 
     Yields:
         The open temporary file; lines end in a line feed on every system.
+
+    Raises:
+        InvalidInput: The path is a folder, or nothing can be written there.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+        if target.is_dir():
+            raise IsADirectoryError(EISDIR, "it is a folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = temporary.open("x", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
+    try:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -53,17 +53,21 @@ def write_documents(path: str | os.PathLike[str], docs: Iterable[Document]) -> N
     """Write a native data file; it appears whole or not at all, an old one is replaced.
 
     Raises:
-        DataInvalid: A document could not be read back: an id or text is empty or holds a lone
-            surrogate, an offset or index is out of range. Nothing is written.
+        DataInvalid: `read_documents` would refuse the file: an id is repeated, an offset or index
+            is out of range, a text is empty or there is none. Nothing is written.
+        InvalidInput: The path is a folder, or nothing can be written there.
     """
     with replacing(path) as file:
-        for number, doc in enumerate(docs, 1):
-            line = format_line(doc)
-            problems = _record(line, number, None).problems
-            errors = [problem for problem in problems if problem.severity == "error"]
-            if errors:
-                raise data_invalid(path, errors)
-            file.write(line + "\n")
+
+        def written() -> Iterator[Record]:
+            for number, doc in enumerate(docs, 1):
+                line = format_line(doc)
+                record = _record(line, number, None)
+                if record.document is not None:
+                    file.write(line + "\n")
+                yield record
+
+        documents_of(path, written())
 
 
 def parse_line(line: str, schema: TaskSchema | None = None) -> Document:

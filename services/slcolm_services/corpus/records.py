@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
@@ -62,8 +62,8 @@ class Record:
 
     line: int | None
     document: Document | None
-    problems: tuple[Problem, ...] = ()
-    repairs: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...]
+    repairs: Mapping[str, int]
 
 
 class Findings:
@@ -105,7 +105,7 @@ class Findings:
 
 def failed(line: int | None, field: str, problem: str) -> Record:
     """A record of one error."""
-    return Record(line, None, (Problem(line, field, problem),))
+    return Record(line, None, (Problem(line, field, problem),), {})
 
 
 def check_annotations(
@@ -169,7 +169,7 @@ def _check_relations(
             if not 0 <= target < entity_count:
                 found.error(f"{path}.{name}", f"{target} is not one of {entity_count} entities")
         if relation.head == relation.tail:
-            found.error(f"{field}.tail", f"{relation.tail} is the head too")
+            found.error(f"{path}.tail", f"{relation.tail} is the head too")
         first = seen.setdefault((relation.type, relation.head, relation.tail), index)
         if first != index:
             found.warning(path, f"repeats relations[{first}]")

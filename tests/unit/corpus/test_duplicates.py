@@ -1,0 +1,65 @@
+"""Leakage between two sets is found whatever the script and punctuation."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slcolm_services.corpus.duplicates import SharedRun, dedup_key, shared_runs
+
+
+def test_script_spaces_and_punctuation_make_no_difference() -> None:
+    assert dedup_key("孫權曰：「善。」\n") == dedup_key("孙权 曰，善！") == "孙权曰善"
+
+
+def test_placeholders_of_rare_characters_stay() -> None:
+    """Private-use characters are characters of the text."""
+    assert dedup_key("甲\ue000乙") == "甲\ue000乙"
+
+
+def test_the_same_sentence_and_a_shared_run_are_found() -> None:
+    train = ["晋陶侃为荆州刺史，镇武昌。", "孫權自公安徙都鄂"]
+    test = ["孙权自公安徙都鄂。", "是岁，陶侃为荆州刺史，卒。", "曹操还许"]
+
+    assert shared_runs(test, train, length=7) == [
+        SharedRun(0, 1, "孙权自公安徙都鄂"),
+        SharedRun(1, 0, "陶侃为荆州刺史"),
+    ]
+
+
+def test_texts_shorter_than_a_run_count_when_they_are_the_same() -> None:
+    assert shared_runs(["卒。", "薨。"], ["卒"], length=12) == [SharedRun(0, 0, "卒")]
+
+
+def test_punctuation_alone_is_nothing_to_share() -> None:
+    assert shared_runs(["……", "。"], ["。", ""]) == []
+
+
+def test_a_run_of_no_characters_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        shared_runs([], [], length=0)
+
+
+SMALL = st.lists(st.text("甲乙丙，", max_size=12), max_size=6)
+
+
+@given(SMALL, SMALL, st.integers(1, 5))
+def test_the_same_texts_are_found_as_by_comparing_every_pair(
+    a_texts: list[str], b_texts: list[str], length: int
+) -> None:
+    def share(a: str, b: str) -> bool:
+        runs = {a[start : start + length] for start in range(len(a) - length + 1)}
+        return bool(a) and (a == b or any(run in b for run in runs))
+
+    expected = [
+        index
+        for index, a in enumerate(a_texts)
+        if any(share(dedup_key(a), dedup_key(b)) for b in b_texts)
+    ]
+
+    found = shared_runs(a_texts, b_texts, length)
+
+    assert [hit.a for hit in found] == expected
+    assert all(hit.run in dedup_key(b_texts[hit.b]) for hit in found)
+    assert all(hit.run in dedup_key(a_texts[hit.a]) for hit in found)
