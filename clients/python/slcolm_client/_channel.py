@@ -1,0 +1,87 @@
+"""Channels: how a client finds, balances over and keeps its connections."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import grpc
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+_SERVICE_CONFIG = json.dumps(
+    {
+        # The default sends every call to the first address that answers.
+        "loadBalancingConfig": [{"round_robin": {}}],
+        # A server that loads or drains gets no calls.
+        "healthCheckConfig": {"serviceName": ""},
+        # No retryPolicy: it knows neither RetryInfo nor calls that the transport dropped, and
+        # would multiply the retries of `call`, which does.
+    }
+)
+
+
+def connect(
+    address: str,
+    *,
+    credentials: grpc.ChannelCredentials | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> grpc.Channel:
+    """Open a channel for synchronous stubs. It connects with the first call, and is thread-safe.
+
+    Args:
+        address: `host:port`, or a gRPC target such as `dns:///slcolm-extraction:50051`, whose
+            addresses all get their share of the calls.
+        credentials: TLS credentials; None for plain text.
+        max_message_bytes: Largest message in either direction.
+    """
+    options = _options(max_message_bytes)
+    if credentials is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, credentials, options)
+
+
+def connect_aio(
+    address: str,
+    *,
+    credentials: grpc.ChannelCredentials | None = None,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+) -> grpc.aio.Channel:
+    """Open a channel for asyncio stubs, to be used on the running event loop only.
+
+    Takes what `connect` takes.
+    """
+    options = _options(max_message_bytes)
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options)
+    return grpc.aio.secure_channel(address, credentials, options)
+
+
+def wait_until_ready(channel: grpc.Channel, *, timeout_seconds: float) -> bool:
+    """Wait until the service behind a channel of `connect` says that it takes calls.
+
+    Returns:
+        Whether it did, within the time.
+    """
+    ready = grpc.channel_ready_future(channel)
+    try:
+        ready.result(timeout=timeout_seconds)
+    except grpc.FutureTimeoutError:
+        return False
+    finally:
+        ready.cancel()
+    return True
+
+
+def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", max_message_bytes),
+        # Long calls wait behind NATs that forget idle connections; servers allow this rate.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # A service that restarts is found again soon.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]

@@ -1,0 +1,215 @@
+"""The SDK's errors: one class per gRPC status code, with the details that the service sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+_DETAILS = "grpc-status-details-bin"
+_REQUEST_ID = "x-request-id"
+_CANCELLED_HERE = "Locally cancelled by application!"
+
+
+class FieldViolation(NamedTuple):
+    """One thing that is wrong with a request.
+
+    Attributes:
+        field: Path of the value, for example `documents[3].text`.
+        problem: What is wrong with it, and what would be right.
+    """
+
+    field: str
+    problem: str
+
+
+class SlcolmClientError(Exception):
+    """A call, or one item of a batch, that failed.
+
+    Attributes:
+        code: Name of the gRPC status code, for example `NOT_FOUND`. Fixed for every subclass.
+        message: What happened, for people.
+        reason: What happened, for programs, for example `RUN_NOT_FOUND`; unique within `domain`.
+            Empty when the error came from the transport.
+        domain: Who gave the reason: `slcolm`.
+        metadata: The variable parts of the message.
+        violations: What is wrong with which field of the request.
+        retry_after_seconds: When a retry may succeed, where the service said so.
+        request_id: Id of the call, which the service's log holds too.
+    """
+
+    code: ClassVar[str] = "UNKNOWN"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        domain: str = "",
+        metadata: Mapping[str, str] | None = None,
+        violations: Iterable[FieldViolation] = (),
+        retry_after_seconds: float | None = None,
+        request_id: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
+        self.domain = domain
+        self.metadata = dict(metadata or {})
+        self.violations = tuple(violations)
+        self.retry_after_seconds = retry_after_seconds
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        lines = [f"{self.reason or self.code}: {self.message}"]
+        lines += [f"  {violation.field}: {violation.problem}" for violation in self.violations]
+        if self.request_id:
+            lines.append(f"  request id {self.request_id}")
+        return "\n".join(lines)
+
+
+class Cancelled(SlcolmClientError):
+    """The caller cancelled."""
+
+    code = "CANCELLED"
+
+
+class InvalidArgument(SlcolmClientError):
+    """The request is wrong; `violations` says where."""
+
+    code = "INVALID_ARGUMENT"
+
+
+class DeadlineExceeded(SlcolmClientError):
+    """There was no answer in time. The service may have done the work all the same."""
+
+    code = "DEADLINE_EXCEEDED"
+
+
+class NotFound(SlcolmClientError):
+    """A named thing does not exist."""
+
+    code = "NOT_FOUND"
+
+
+class AlreadyExists(SlcolmClientError):
+    """What was to be made is there already."""
+
+    code = "ALREADY_EXISTS"
+
+
+class PermissionDenied(SlcolmClientError):
+    """The caller may not do this."""
+
+    code = "PERMISSION_DENIED"
+
+
+class Unauthenticated(SlcolmClientError):
+    """The caller is not known."""
+
+    code = "UNAUTHENTICATED"
+
+
+class ResourceExhausted(SlcolmClientError):
+    """A limit is reached. `reason` tells `OVERLOADED` (come back) from `BUDGET_EXHAUSTED`."""
+
+    code = "RESOURCE_EXHAUSTED"
+
+
+class FailedPrecondition(SlcolmClientError):
+    """The thing exists but is not in a state that allows the call."""
+
+    code = "FAILED_PRECONDITION"
+
+
+class Aborted(SlcolmClientError):
+    """Another call came in between."""
+
+    code = "ABORTED"
+
+
+class OutOfRange(SlcolmClientError):
+    """The call reached past an end."""
+
+    code = "OUT_OF_RANGE"
+
+
+class Unimplemented(SlcolmClientError):
+    """The server at this address does not have the method: is it the right service?"""
+
+    code = "UNIMPLEMENTED"
+
+
+class Internal(SlcolmClientError):
+    """Something broke inside the service; its log has the request id."""
+
+    code = "INTERNAL"
+
+
+class Unavailable(SlcolmClientError):
+    """The service cannot be reached, is starting, or dropped the call."""
+
+    code = "UNAVAILABLE"
+
+
+class DataLoss(SlcolmClientError):
+    """Data is lost or damaged for good."""
+
+    code = "DATA_LOSS"
+
+
+def error_from_rpc(error: grpc.RpcError) -> SlcolmClientError:
+    """Read what a gRPC call raised, of the synchronous or the asyncio stack.
+
+    A call that the transport dropped comes as CANCELLED without details, although nobody
+    cancelled it; it is `Unavailable` here.
+    """
+    call: Any = error  # what gRPC raises is a call too, which its types do not say
+    code: grpc.StatusCode = call.code()
+    message: str = call.details() or ""
+    metadata = dict(call.trailing_metadata() or ())
+    request_id = metadata.get(_REQUEST_ID, "")
+    try:
+        status = status_pb2.Status.FromString(metadata.get(_DETAILS, b""))
+    except DecodeError:
+        status = status_pb2.Status()
+    if not status.details and code is grpc.StatusCode.CANCELLED and message != _CANCELLED_HERE:
+        return Unavailable(f"the call was dropped: {message}", request_id=request_id)
+    # The code of the call is what intermediaries agree on; details only add to it.
+    number: int = code.value[0]
+    return error_from_status(
+        status_pb2.Status(code=number, message=message, details=status.details),
+        request_id=request_id,
+    )
+
+
+def error_from_status(status: status_pb2.Status, *, request_id: str = "") -> SlcolmClientError:
+    """Read a `google.rpc.Status`, for example that of one item of a batch."""
+    info = error_details_pb2.ErrorInfo()
+    bad_request = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    has_retry = False
+    for detail in status.details:
+        detail.Unpack(info)
+        detail.Unpack(bad_request)
+        has_retry = detail.Unpack(retry) or has_retry
+    return _CLASSES.get(status.code, SlcolmClientError)(
+        status.message,
+        reason=info.reason,
+        domain=info.domain,
+        metadata=info.metadata,
+        violations=[
+            FieldViolation(violation.field, violation.description)
+            for violation in bad_request.field_violations
+        ],
+        retry_after_seconds=retry.retry_delay.ToMilliseconds() / 1000 if has_retry else None,
+        request_id=request_id,
+    )
+
+
+_CLASSES: dict[int, type[SlcolmClientError]] = {
+    grpc.StatusCode[cls.code].value[0]: cls for cls in SlcolmClientError.__subclasses__()
+}

@@ -1,0 +1,144 @@
+"""Requests out of arguments, results out of responses: the same for both stacks, without calls."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from slcolm.common.v1 import common_pb2
+from slcolm.coordinator.v1 import coordinator_pb2
+from slcolm.extraction.v1 import extraction_pb2
+from slcolm_client._errors import error_from_status
+from slcolm_client._results import Entity, Extraction, Prediction, Relation, Triple
+
+Texts = Sequence[str] | Mapping[str, str]
+"""Texts in order, named `0`, `1` and so on; or texts by the names that results will carry."""
+
+BATCH_SIZE = 32
+"""Texts a call, unless the caller says otherwise."""
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+def batches(texts: Texts, size: int) -> Iterator[list[common_pb2.Document]]:
+    """Documents of `texts`, at most `size` at a time.
+
+    Raises:
+        TypeError: `texts` is a single string, whose characters nobody wants to send one by one.
+    """
+    if isinstance(texts, str):
+        raise TypeError("texts must be a sequence of strings or a mapping, not one string")
+    named = texts.items() if isinstance(texts, Mapping) else enumerate(texts)
+    documents = [common_pb2.Document(id=str(name), text=text) for name, text in named]
+    for start in range(0, len(documents), size):
+        yield documents[start : start + size]
+
+
+def upload_messages(
+    name: str, data: Path | bytes, schema: common_pb2.TaskSchema
+) -> Iterator[coordinator_pb2.UploadDatasetRequest]:
+    """A data set in messages of at most 1 MiB: name and schema first."""
+    yield coordinator_pb2.UploadDatasetRequest(name=name, schema=schema)
+    content = data if isinstance(data, bytes) else data.read_bytes()
+    for start in range(0, len(content), _CHUNK_BYTES):
+        yield coordinator_pb2.UploadDatasetRequest(chunk=content[start : start + _CHUNK_BYTES])
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file beside `path` that takes its place when the block ends well, and goes otherwise."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        with partial.open("w+b") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def create_run_request(
+    spec: coordinator_pb2.RunSpec, request_id: str | None
+) -> coordinator_pb2.CreateRunRequest:
+    """A request whose id makes its repetition harmless."""
+    return coordinator_pb2.CreateRunRequest(spec=spec, request_id=request_id or str(uuid.uuid4()))
+
+
+def read_extractions(
+    response: extraction_pb2.ExtractResponse, documents: Sequence[common_pb2.Document]
+) -> Iterator[Extraction]:
+    """Results in the order of the request."""
+    texts = {document.id: document.text for document in documents}
+    for result in response.results:
+        failed = result.WhichOneof("outcome") == "error"
+        document = result.extraction.document
+        entities = _entities(document)
+        yield Extraction(
+            id=result.id,
+            text=texts[result.id],
+            entities=entities,
+            relations=_relations(document, entities),
+            vector=tuple(result.extraction.vector),
+            model_revision=response.model_revision,
+            error=error_from_status(result.error) if failed else None,
+        )
+
+
+def read_predictions(
+    response: coordinator_pb2.PredictResponse, documents: Sequence[common_pb2.Document]
+) -> Iterator[Prediction]:
+    """Results in the order of the request."""
+    texts = {document.id: document.text for document in documents}
+    for result in response.results:
+        failed = result.WhichOneof("outcome") == "error"
+        found = result.prediction
+        unguided = found.HasField("guidance_error")
+        entities = _entities(found.document)
+        yield Prediction(
+            id=result.id,
+            text=texts[result.id],
+            entities=entities,
+            relations=_relations(found.document, entities),
+            triples=tuple(
+                Triple(
+                    head=item.triple.head,
+                    tail=item.triple.tail,
+                    type=item.triple.type,
+                    probability=_probability(item.triple),
+                    sources=tuple(item.sources),
+                    rule=item.rule,
+                )
+                for item in found.triples
+            ),
+            explanation=found.explanation,
+            offline_rules=found.offline_rules,
+            guidance_error=error_from_status(found.guidance_error) if unguided else None,
+            model_revision=response.model_revision,
+            index_revision=response.index_revision,
+            policy_digest=response.policy_digest,
+            error=error_from_status(result.error) if failed else None,
+        )
+
+
+def _entities(document: common_pb2.Document) -> tuple[Entity, ...]:
+    return tuple(
+        Entity(entity.type, entity.start, entity.end, entity.text, _probability(entity))
+        for entity in document.entities
+    )
+
+
+def _relations(document: common_pb2.Document, entities: Sequence[Entity]) -> tuple[Relation, ...]:
+    return tuple(
+        Relation(
+            relation.type, entities[relation.head], entities[relation.tail], _probability(relation)
+        )
+        for relation in document.relations
+    )
+
+
+def _probability(
+    message: common_pb2.Entity | common_pb2.Relation | common_pb2.Triple,
+) -> float | None:
+    return message.probability if message.HasField("probability") else None
