@@ -14,12 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.duplicates import shared_runs
 from slcolm_services.corpus.formats import CheckReport, check_file, convert, read_with_repairs
 from slcolm_services.corpus.records import Problem
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
-from slcolm_services.corpus.stats import Bucket, CorpusStats, statistics
+from slcolm_services.corpus.stats import Bucket, CorpusStats, frequency_bucket, statistics
 
 _BAR_WIDTH = 32
 _EIGHTHS = 8  # parts of a cell that a bar can end in
@@ -34,7 +35,7 @@ _task_option = click.option(
 
 @click.group()
 def data() -> None:
-    r"""Check, describe and convert data files.
+    """Check, describe and convert data files.
 
     Formats: native JSONL, SpERT's JSON, IOB2 columns; told by extension and content.
 
@@ -51,7 +52,7 @@ def data() -> None:
 @json_option
 @click.pass_context
 def check(ctx: click.Context, file: Path, task: Path | None, strict: bool, as_json: bool) -> None:
-    r"""Name everything that is wrong with FILE, by line and field.
+    """Name everything that is wrong with FILE, by line and field.
 
     Exit status: 0 the file can be read, 1 it cannot.
 
@@ -86,7 +87,7 @@ def check(ctx: click.Context, file: Path, task: Path | None, strict: bool, as_js
 @_task_option
 @json_option
 def stats(files: tuple[Path, ...], task: Path | None, as_json: bool) -> None:
-    r"""Describe each FILE: sizes, lengths, and how often each relation type occurs.
+    """Describe each FILE: sizes, lengths, and how often each relation type occurs.
 
     Give the training file first: buckets (head > 100, medium 21-100, tail <= 20) are by its counts.
 
@@ -95,7 +96,7 @@ def stats(files: tuple[Path, ...], task: Path | None, as_json: bool) -> None:
       slcolm data stats train.jsonl dev.jsonl test.jsonl --task task.yaml
     """
     schema = _schema(task)
-    found = [statistics(read_with_repairs(file, schema)[0], schema) for file in files]
+    found = [statistics(_read(file, schema), schema) for file in files]
     if as_json:
         emit_json(
             [
@@ -106,7 +107,8 @@ def stats(files: tuple[Path, ...], task: Path | None, as_json: bool) -> None:
         return
     out = console()
     out.print(_sizes(files, found))
-    out.print(_relation_types(files, found))
+    if any(item.relation_counts for item in found):
+        out.print(_relation_types(files, found))
 
 
 @data.command("convert")
@@ -115,7 +117,7 @@ def stats(files: tuple[Path, ...], task: Path | None, as_json: bool) -> None:
 @_task_option
 @json_option
 def convert_(source: Path, target: Path, task: Path | None, as_json: bool) -> None:
-    r"""Write the documents of IN (any format) to OUT as native JSONL.
+    """Write the documents of IN (any format) to OUT as native JSONL.
 
     OUT appears whole or not at all. What had to be put right on the way is listed.
 
@@ -144,7 +146,7 @@ def convert_(source: Path, target: Path, task: Path | None, as_json: bool) -> No
 )
 @json_option
 def overlap(a: Path, b: Path, length: int, as_json: bool) -> None:
-    r"""Find the texts of A that repeat a text of B or share a run of characters with one.
+    """Find the texts of A that repeat a text of B or share a run of characters with one.
 
     Spaces and punctuation are left out; traditional and simplified characters are the same.
 
@@ -152,7 +154,7 @@ def overlap(a: Path, b: Path, length: int, as_json: bool) -> None:
     Example: does the test set leak into training?
       slcolm data overlap test.jsonl train.jsonl
     """
-    a_docs, b_docs = read_with_repairs(a)[0], read_with_repairs(b)[0]
+    a_docs, b_docs = _read(a), _read(b)
     found = shared_runs([doc.text for doc in a_docs], [doc.text for doc in b_docs], length)
     if as_json:
         emit_json(
@@ -185,6 +187,13 @@ def _schema(task: Path | None) -> TaskSchema | None:
     return None if task is None else read_schema(task)
 
 
+def _read(file: Path, schema: TaskSchema | None = None) -> list[Document]:
+    """Read a file; what had to be put right is said on stderr, so that stdout stays JSON."""
+    documents, repairs = read_with_repairs(file, schema)
+    _print_repairs(console(stderr=True), repairs)
+    return documents
+
+
 def _print_report(out: Console, report: CheckReport, *, failed: bool) -> None:
     for problem in report.problems:
         out.print(_problem_line(report.path, problem), soft_wrap=True)
@@ -214,7 +223,7 @@ def _print_repairs(out: Console, repairs: dict[str, int]) -> None:
 
 
 def _sizes(files: Sequence[Path], found: Sequence[CorpusStats]) -> Table:
-    table = Table("", *(escape(file.name) for file in files), box=box.SIMPLE)
+    table = Table("", *(escape(file.stem) for file in files), box=box.SIMPLE)
     for column in table.columns[1:]:
         column.justify = "right"
     rows = {
@@ -241,28 +250,25 @@ def _sizes(files: Sequence[Path], found: Sequence[CorpusStats]) -> Table:
 
 def _relation_types(files: Sequence[Path], found: Sequence[CorpusStats]) -> Table:
     """Relation types by the counts of the first file, with a bar for each."""
-    first, *others = found
-    counts = [{kind.name: kind.count for kind in item.relation_counts} for item in others]
-    table = Table("relation", "bucket", box=box.SIMPLE)
+    counts = [{kind.name: kind.count for kind in item.relation_counts} for item in found]
+    names = dict.fromkeys(name for of in counts for name in of)
+    table = Table(box=box.SIMPLE)
+    for header in ("relation", "bucket"):
+        table.add_column(header, no_wrap=True)
     for file in files:
-        table.add_column(escape(file.name), justify="right")
-    table.add_column(f"share of {escape(files[0].name)}", width=_BAR_WIDTH, no_wrap=True)
-    longest = max((kind.count for kind in first.relation_counts), default=0) or 1
-    for kind in first.relation_counts:
-        color = _COLORS[kind.bucket]
+        table.add_column(escape(file.stem), justify="right", no_wrap=True)
+    # The only column that gives way in a narrow terminal.
+    table.add_column(f"in {escape(files[0].stem)}", max_width=_BAR_WIDTH)
+    longest = max(counts[0].values(), default=0) or 1
+    for name in names:
+        count = counts[0].get(name, 0)
+        bucket = frequency_bucket(count)
         # One eighth of a cell at least: a rare type is rare, not absent.
-        end = max(kind.count, longest / (_BAR_WIDTH * _EIGHTHS)) if kind.count else 0
+        end = max(count, longest / (_BAR_WIDTH * _EIGHTHS)) if count else 0
         table.add_row(
-            escape(kind.name),
-            f"[{color}]{kind.bucket}[/]",
-            f"{kind.count:,}",
-            *(f"{of.get(kind.name, 0):,}" for of in counts),
-            Bar(longest, 0, end, width=_BAR_WIDTH, color=color),
-        )
-    for name in sorted(
-        {name for of in counts for name in of} - {k.name for k in first.relation_counts}
-    ):
-        table.add_row(
-            escape(name), "[red]tail[/]", "0", *(f"{of.get(name, 0):,}" for of in counts), ""
+            escape(name),
+            f"[{_COLORS[bucket]}]{bucket}[/]",
+            *(f"{of.get(name, 0):,}" for of in counts),
+            Bar(longest, 0, end, color=_COLORS[bucket]),
         )
     return table

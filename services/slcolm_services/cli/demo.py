@@ -27,7 +27,7 @@ _EXAMPLES = 4
 )
 @json_option
 def demo(*, out: Path, as_json: bool) -> None:
-    r"""Train, guide and predict on a small sample: invented annals in classical Chinese style.
+    """Train, guide and predict on a small sample: invented annals in classical Chinese style.
 
     Takes a few minutes on two cores and needs no key, no server and no network. The guide is the
     offline one: rules, no language model.

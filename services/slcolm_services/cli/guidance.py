@@ -37,7 +37,7 @@ def guidance() -> None:
     \b
     Example:
       slcolm guidance parse recording.jsonl --task task.yaml
-    """  # noqa: D301  click looks for the backspace itself
+    """
 
 
 @guidance.command()
@@ -50,7 +50,7 @@ def parse(file: Path, task: Path, *, as_json: bool) -> None:
     \b
     Example:
       slcolm guidance parse recording.jsonl --task task.yaml --json
-    """  # noqa: D301  click looks for the backspace itself
+    """
     schema = read_schema(task)
     recordings = read_recordings(file)
     answers = [parse_answer(line.llm_raw, line.text, schema) for line in recordings]
@@ -76,7 +76,7 @@ def prompt(
     \b
     Example:
       slcolm guidance prompt predictions.jsonl --task task.yaml --id s17
-    """  # noqa: D301  click looks for the backspace itself
+    """
     schema = read_schema(task)
     documents = read_documents(file, schema)
     found = [document for document in documents if name in (None, document.id)]
@@ -108,7 +108,7 @@ def guide(file: Path, task: Path, *, timeout_seconds: float, **options: Any) -> 
     \b
     Example:
       slcolm guidance guide predictions.jsonl --task task.yaml --guide openai --llm-model NAME
-    """  # noqa: D301  click looks for the backspace itself
+    """
     schema = read_schema(task)
     documents = read_documents(file, schema)
     settings = guidance_settings(**options)

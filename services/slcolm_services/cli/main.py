@@ -57,13 +57,13 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("slcolm"), prog_name="slcolm")
 def slcolm() -> None:
-    r"""Relations out of text with few examples per type: a small model guides a large one.
+    """Relations out of text with few examples per type: a small model guides a large one.
 
     \b
     Start here:
       slcolm demo                                  the whole sequence on sample data
       slcolm data check my.jsonl --task task.yaml  is my data right?
-      slcolm run --task task.yaml --train train.jsonl --dev dev.jsonl \
+      slcolm run --task task.yaml --train train.jsonl --dev dev.jsonl \\
         --test test.jsonl --guide offline --out out/
     """
 

@@ -29,7 +29,7 @@ def models() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @json_option
 def show(folder: Path, *, as_json: bool) -> None:
-    r"""Check a model folder against its digests and describe it.
+    """Check a model folder against its digests and describe it.
 
     \b
     Example:
@@ -61,7 +61,7 @@ def show(folder: Path, *, as_json: bool) -> None:
 )
 @json_option
 def list_models(store: str | None, *, as_json: bool) -> None:
-    r"""List the models of an artifact store.
+    """List the models of an artifact store.
 
     \b
     Example:

@@ -66,11 +66,11 @@ def fit(
     out: Path,
     as_json: bool,
 ) -> None:
-    r"""Choose mode and thresholds on dev. Give it no test data.
+    """Choose mode and thresholds on dev. Give it no test data.
 
     \b
     Example:
-      slcolm policy fit --dev recordings/frontier_k2_dev.jsonl --task task.yaml \
+      slcolm policy fit --dev recordings/frontier_k2_dev.jsonl --task task.yaml \\
         --train train.jsonl --out policy.json
     """
     schema = read_schema(task)
@@ -113,11 +113,11 @@ def apply(
     out: Path,
     as_json: bool,
 ) -> None:
-    r"""Merge recorded answers: a line a sentence with its final triples and their lineage.
+    """Merge recorded answers: a line a sentence with its final triples and their lineage.
 
     \b
     Example:
-      slcolm policy apply --policy policy.json recordings/frontier_k2.jsonl --task task.yaml \
+      slcolm policy apply --policy policy.json recordings/frontier_k2.jsonl --task task.yaml \\
         --out merged.jsonl
     """
     schema, chosen = read_schema(task), read_policy(policy_file)

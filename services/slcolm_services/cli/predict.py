@@ -52,7 +52,7 @@ _SHOWN_FAILURES = 20
 def predict(
     model_path: Path, input_path: Path, output_path: Path, *, skip_errors: bool, as_json: bool
 ) -> None:
-    r"""Extract entities and relations with a trained model.
+    """Extract entities and relations with a trained model.
 
     Texts that cannot be processed are listed with their lines. Without --skip-errors nothing is
     written then.

@@ -57,11 +57,11 @@ def score(
     protocol: str,
     as_json: bool,
 ) -> None:
-    r"""Score recorded answers, every mode of every FILE.
+    """Score recorded answers, every mode of every FILE.
 
     \b
     Example:
-      slcolm recordings score recordings/gpt35_k2.jsonl --task task.yaml --train train.jsonl \
+      slcolm recordings score recordings/gpt35_k2.jsonl --task task.yaml --train train.jsonl \\
         --dev recordings/frontier_k2_dev.jsonl
     """
     schema = read_schema(task)

@@ -64,7 +64,7 @@ def run(
     as_json: bool,
     **guidance: Any,
 ) -> None:
-    r"""Train a small model, let an LLM guide it, merge, and score: Training-Guide-Predict.
+    """Train a small model, let an LLM guide it, merge, and score: Training-Guide-Predict.
 
     Every file is checked first. Work that is done is kept in --home: the same command again, or
     another run on the same data, does not do it twice. Data may be native JSONL, SpERT JSON or
@@ -72,11 +72,11 @@ def run(
 
     \b
     Examples:
-      slcolm run --task task.yaml --train train.jsonl --dev dev.jsonl --test test.jsonl \
+      slcolm run --task task.yaml --train train.jsonl --dev dev.jsonl --test test.jsonl \\
         --guide offline --out out/
-      slcolm run ... --guide openai --llm-base-url http://localhost:8000/v1 --llm-model qwen3 \
+      slcolm run ... --guide openai --llm-base-url http://localhost:8000/v1 --llm-model qwen3 \\
         --out out/
-      slcolm run ... --guide replay --recordings dev-answers.jsonl \
+      slcolm run ... --guide replay --recordings dev-answers.jsonl \\
         --recordings test-answers.jsonl --out out/ --json
     """
     provider = guidance["provider"]

@@ -22,7 +22,7 @@ from slcolm_services.embedded import Embedded
 
 @click.group()
 def runs() -> None:
-    r"""List, show, watch, cancel and resume runs.
+    """List, show, watch, cancel and resume runs.
 
     \b
     Examples:
@@ -47,7 +47,7 @@ def _client(home: Path, coordinator: str | None) -> Iterator[Client]:
 @coordinator_option
 @json_option
 def list_runs(home: Path, coordinator: str | None, as_json: bool) -> None:
-    r"""List runs, newest first.
+    """List runs, newest first.
 
     \b
     Example:
@@ -79,7 +79,7 @@ def list_runs(home: Path, coordinator: str | None, as_json: bool) -> None:
 @coordinator_option
 @json_option
 def show_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) -> None:
-    r"""Show a run and its stages.
+    """Show a run and its stages.
 
     \b
     Example:
@@ -96,7 +96,7 @@ def show_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) ->
 @coordinator_option
 @json_option
 def resume_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) -> None:
-    r"""Go on with a failed, cancelled or interrupted run until it ends.
+    """Go on with a failed, cancelled or interrupted run until it ends.
 
     Stages that are done are not done again.
 
@@ -116,7 +116,7 @@ def resume_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) 
 @coordinator_option
 @json_option
 def cancel_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) -> None:
-    r"""Stop a run after the call in flight.
+    """Stop a run after the call in flight.
 
     \b
     Example:
@@ -133,7 +133,7 @@ def cancel_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) 
 @coordinator_option
 @json_option
 def watch_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) -> None:
-    r"""Follow a run until it ends.
+    """Follow a run until it ends.
 
     \b
     Example:

@@ -84,7 +84,7 @@ def score(
     samples: int,
     as_json: bool,
 ) -> None:
-    r"""Score predictions against gold data.
+    """Score predictions against gold data.
 
     \b
     Examples:

@@ -31,7 +31,7 @@ _ROLES = {
 )
 @click.option("--print-config", is_flag=True, help="Print the configuration in force and stop.")
 def serve(role: str, config_path: Path | None, print_config: bool) -> None:
-    r"""Start one service and serve until SIGTERM or Ctrl-C.
+    """Start one service and serve until SIGTERM or Ctrl-C.
 
     Configuration comes from a TOML file and from the environment, which wins:
     SLCOLM_SERVER_PORT=50051, SLCOLM_EXTRACTION_STORE=s3://bucket/slcolm, and so on.

@@ -28,7 +28,7 @@ _CHECK_SECONDS = 1.0
 @home_option
 @json_option
 def up(*, port: int, home: Path, as_json: bool, **guidance: Any) -> None:
-    r"""Start every service on loopback and serve until Ctrl-C or SIGTERM.
+    """Start every service on loopback and serve until Ctrl-C or SIGTERM.
 
     \b
     Examples:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from slcolm.common.v1 import common_pb2
+from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.jsonl import read_documents
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import ArtifactNotFound, DataInvalid, DatasetNotFound
@@ -68,12 +69,12 @@ class Datasets:
         return tuple(map(document_to_wire, self._parse(digest[:12], data, None)))
 
     @staticmethod
-    def _parse(name: str, data: bytes, schema: TaskSchema | None) -> list:
+    def _parse(name: str, data: bytes, schema: TaskSchema | None) -> list[Document]:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "data.jsonl"
             path.write_bytes(data)
             try:
-                return list(read_documents(path, schema))
+                return read_documents(path, schema)
             except DataInvalid as error:
                 message = error.message.replace(str(path), name)
                 raise DataInvalid(message, violations=error.violations) from error

@@ -165,7 +165,7 @@ class Engine:
             raise RunNotFound(f"no run {run_id!r}", metadata={"run_id": run_id})
         return self._describe(run_id, attempts)
 
-    def list(self) -> list[coordinator_pb2.Run]:
+    def all_runs(self) -> list[coordinator_pb2.Run]:
         """Describe every run, newest first."""
         attempts: dict[str, list[Any]] = {}
         for status in DBOS.list_workflows(name="training-guide-predict"):

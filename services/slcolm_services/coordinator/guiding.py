@@ -143,7 +143,7 @@ def _reason(details: Sequence[any_pb2.Any]) -> str:
     for detail in details:
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info):
-            return info.reason
+            return str(info.reason)
     return ""
 
 

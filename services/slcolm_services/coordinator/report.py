@@ -124,9 +124,10 @@ def merged_lines(
     Every document has a line, in the order of the data set. One that failed says why, in `error`.
     """
     results = {result.id: result for result in merged}
+    every: list[extraction_pb2.ExtractResult | evaluation_pb2.MergeResult] = [*predictions, *merged]
     failures = {
         result.id: result.error.message
-        for result in (*predictions, *merged)
+        for result in every
         if result.WhichOneof("outcome") == "error"
     }
     lines = [

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
+from typing import TypeAlias
 
 import grpc
+from google.protobuf.message import Message
 
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm_services.coordinator.context import Tools
@@ -19,6 +21,8 @@ from slcolm_services.errors import (
 )
 from slcolm_services.runtime.paging import page
 from slcolm_services.runtime.wire import check_batch, schema_from_wire
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 
 _CHUNK_BYTES = 1024 * 1024
 _SPLITS = ("train_dataset", "dev_dataset", "test_dataset")
@@ -36,7 +40,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
     async def UploadDataset(
         self,
         request_iterator: AsyncIterator[coordinator_pb2.UploadDatasetRequest],
-        context: grpc.aio.ServicerContext,
+        context: Context,
     ) -> coordinator_pb2.UploadDatasetResponse:
         """Store a data set after checking every line of it."""
         del context
@@ -59,7 +63,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         return coordinator_pb2.UploadDatasetResponse(digest=digest, document_count=count)
 
     async def CreateRun(
-        self, request: coordinator_pb2.CreateRunRequest, context: grpc.aio.ServicerContext
+        self, request: coordinator_pb2.CreateRunRequest, context: Context
     ) -> coordinator_pb2.CreateRunResponse:
         """Start a run over data sets that are in the store."""
         del context
@@ -80,7 +84,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         return coordinator_pb2.CreateRunResponse(run=run)
 
     async def GetRun(
-        self, request: coordinator_pb2.GetRunRequest, context: grpc.aio.ServicerContext
+        self, request: coordinator_pb2.GetRunRequest, context: Context
     ) -> coordinator_pb2.GetRunResponse:
         """Describe a run."""
         del context
@@ -88,16 +92,16 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         return coordinator_pb2.GetRunResponse(run=run)
 
     async def ListRuns(
-        self, request: coordinator_pb2.ListRunsRequest, context: grpc.aio.ServicerContext
+        self, request: coordinator_pb2.ListRunsRequest, context: Context
     ) -> coordinator_pb2.ListRunsResponse:
         """List runs, newest first."""
         del context
-        runs = await asyncio.to_thread(self._engine.list)
+        runs = await asyncio.to_thread(self._engine.all_runs)
         part, token = page(runs, request.page_size, request.page_token)
         return coordinator_pb2.ListRunsResponse(runs=part, next_page_token=token)
 
     async def CancelRun(
-        self, request: coordinator_pb2.CancelRunRequest, context: grpc.aio.ServicerContext
+        self, request: coordinator_pb2.CancelRunRequest, context: Context
     ) -> coordinator_pb2.CancelRunResponse:
         """Stop a run."""
         del context
@@ -105,7 +109,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         return coordinator_pb2.CancelRunResponse(run=run)
 
     async def ResumeRun(
-        self, request: coordinator_pb2.ResumeRunRequest, context: grpc.aio.ServicerContext
+        self, request: coordinator_pb2.ResumeRunRequest, context: Context
     ) -> coordinator_pb2.ResumeRunResponse:
         """Go on with a run."""
         del context
@@ -113,7 +117,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         return coordinator_pb2.ResumeRunResponse(run=run)
 
     async def WatchRun(
-        self, request: coordinator_pb2.WatchRunRequest, context: grpc.aio.ServicerContext
+        self, request: coordinator_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[coordinator_pb2.WatchRunResponse]:
         """Stream the run as it is now, then every change, until it has ended."""
         del context
@@ -128,7 +132,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
             await asyncio.sleep(self._config.watch_poll_seconds)
 
     async def DownloadArtifact(
-        self, request: coordinator_pb2.DownloadArtifactRequest, context: grpc.aio.ServicerContext
+        self, request: coordinator_pb2.DownloadArtifactRequest, context: Context
     ) -> AsyncIterator[coordinator_pb2.DownloadArtifactResponse]:
         """Stream a file that a stage has left."""
         del context
@@ -139,7 +143,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
             yield coordinator_pb2.DownloadArtifactResponse(chunk=chunk)
 
     async def Predict(
-        self, request: coordinator_pb2.PredictRequest, context: grpc.aio.ServicerContext
+        self, request: coordinator_pb2.PredictRequest, context: Context
     ) -> coordinator_pb2.PredictResponse:
         """Run guide and predict on single texts."""
         del context

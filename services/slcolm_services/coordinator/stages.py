@@ -75,7 +75,7 @@ def _key(tools: Tools, name: str, context: StageContext) -> str:
 
 
 def _provider_digest(tools: Tools, provider: str) -> str:
-    response = tools.peers.invoke(
+    response: guidance_pb2.ListProvidersResponse = tools.peers.invoke(
         "guidance", tools.peers.guidance.ListProviders, guidance_pb2.ListProvidersRequest()
     )
     for candidate in response.providers:
