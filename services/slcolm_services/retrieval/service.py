@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grpc
 from google.protobuf.message import Message
 
 from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
@@ -19,15 +18,11 @@ def build(config: RetrievalConfig) -> Service:
     retriever = Retriever(config)
     servicer = RetrievalServicer(config, retriever)
 
-    def register(server: grpc.aio.Server) -> None:
-        # Generated code has no types.
-        retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            servicer, server
-        )
-
     return Service(
         name=_NAME,
-        register=register,
+        register=lambda server: retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(
+            servicer, server
+        ),
         start=retriever.open,
         stop=retriever.close,
         cost=_characters,

@@ -25,6 +25,8 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import (
+    ConfigInvalid,
+    FieldViolation,
     HomeInUse,
     IndexNotFound,
     Overloaded,
@@ -72,6 +74,7 @@ class IndexStore:
 
     Raises:
         HomeInUse: Another process has the folder open.
+        ConfigInvalid: The folder cannot be made or read.
     """
 
     def __init__(self, config: RetrievalConfig) -> None:
@@ -318,9 +321,14 @@ class IndexStore:
 
 
 def _open_folder(folder: Path) -> QdrantClient:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return QdrantClient(path=str(folder))
+    except OSError as error:
+        raise ConfigInvalid(
+            f"index folder {folder} cannot be used: {error.strerror}",
+            violations=[FieldViolation("folder", f"{folder}: {error.strerror}")],
+        ) from error
     except RuntimeError as error:
         raise HomeInUse(
             f"index folder {folder} is open in another process; "

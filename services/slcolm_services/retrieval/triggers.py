@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from math import log
 from typing import Any
 
@@ -53,7 +54,8 @@ class TriggerLexicon:
     def find(self, document: Document) -> dict[str, list[Trigger]]:
         """Triggers that stand in a text outside its entities, by type, most probable first."""
         found: dict[str, list[Trigger]] = defaultdict(list)
-        for text in {term for term, _, _ in _context_terms(document, self.max_length)}:
+        terms = _context_terms(tokenize(document.text), document.entities, self.max_length)
+        for text in {term for term, _, _ in terms}:
             for trigger in self._by_text.get(text, ()):
                 found[trigger.type].append(trigger)
         for triggers in found.values():
@@ -131,52 +133,41 @@ class _Counts:
 def _count(documents: Iterable[Document], config: TriggerConfig) -> _Counts:
     counts = _Counts(0, Counter(), Counter(), Counter())
     for document in documents:
-        counts.sentences += 1
-        terms = list(_context_terms(document, config.max_length))
-        counts.term.update({term for term, _, _ in terms})
-        by_type = defaultdict(list)
+        runs = tokenize(document.text)
+        terms = list(_context_terms(runs, document.entities, config.max_length))
+        near: dict[str, set[str]] = defaultdict(set)
         for relation in document.relations:
-            by_type[relation.type].append(_window(document, relation, config.window_tokens))
-        counts.type.update(by_type.keys())
-        for type_, windows in by_type.items():
-            counts.joint.update(
-                {
-                    (term, type_)
-                    for term, first, last in terms
-                    if any(start <= first.start and last.end <= end for start, end in windows)
-                }
+            start, end = _window(document, relation, runs, config.window_tokens)
+            near[relation.type].update(
+                term for term, first, last in terms if start <= first.start and last.end <= end
             )
+        counts.sentences += 1
+        counts.term.update({term for term, _, _ in terms})
+        counts.type.update(near.keys())
+        counts.joint.update((term, type_) for type_, found in near.items() for term in found)
     return counts
 
 
-def _context_terms(document: Document, max_length: int) -> Iterator[tuple[str, Token, Token]]:
-    """N-grams of the text that touch no entity."""
-    for run in tokenize(document.text):
-        for piece in _outside(run, document.entities):
-            yield from ngrams(piece, max_length)
+def _context_terms(
+    runs: Iterable[Sequence[Token]], entities: Sequence[Entity], max_length: int
+) -> Iterator[tuple[str, Token, Token]]:
+    """N-grams that touch no entity, each with its first and last token."""
+    for run in runs:
+        for touched, piece in groupby(run, lambda token: _touches(token, entities)):
+            if not touched:
+                yield from ngrams(list(piece), max_length)
 
 
-def _outside(run: Sequence[Token], entities: Sequence[Entity]) -> Iterator[list[Token]]:
-    piece: list[Token] = []
-    for token in run:
-        if any(token.start < entity.end and entity.start < token.end for entity in entities):
-            if piece:
-                yield piece
-            piece = []
-        else:
-            piece.append(token)
-    if piece:
-        yield piece
+def _touches(token: Token, entities: Sequence[Entity]) -> bool:
+    return any(token.start < entity.end and entity.start < token.end for entity in entities)
 
 
-def _window(document: Document, relation: Relation, tokens: int) -> tuple[int, int]:
-    """Range of characters from `tokens` tokens before the first mention to as many after the last.
-
-    Punctuation ends it, save between the two mentions.
-    """
+def _window(
+    document: Document, relation: Relation, runs: Iterable[Sequence[Token]], width: int
+) -> tuple[int, int]:
+    """Characters from `width` tokens before the first mention to as many after the last."""
     head, tail = document.entities[relation.head], document.entities[relation.tail]
     start, end = min(head.start, tail.start), max(head.end, tail.end)
-    all_tokens = [token for run in tokenize(document.text) for token in run]
-    before = [token.start for token in all_tokens if token.end <= start][-tokens:]
-    after = [token.end for token in all_tokens if token.start >= end][:tokens]
+    before = [token.start for run in runs for token in run if token.end <= start][-width:]
+    after = [token.end for run in runs for token in run if token.start >= end][:width]
     return min([start, *before]), max([end, *after])
