@@ -127,8 +127,11 @@ def _document(value: Any, schema: TaskSchema | None, found: Findings) -> Documen
     text = fields.string("text")
     entities = [_entity(item) for item in fields.objects("entities")]
     relations = [_relation(item) for item in fields.objects("relations")]
-    if name is not None and not name.strip():
-        found.error("id", "must not be empty")
+    if name is not None:
+        if name.strip():
+            found.id = name
+        else:
+            found.error("id", "must not be empty")
     if text is not None:
         if not text.strip():
             found.error("text", "must not be empty")

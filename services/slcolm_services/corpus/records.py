@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
@@ -57,36 +57,36 @@ class Record:
         line: Line where it starts, counted from 1; None for a record of the whole file.
         document: The document; None exactly where `problems` holds an error.
         problems: What is wrong with it.
+        id: Its id, where that could be read, whatever else is wrong.
+        prefix: Its path in a file that is one JSON value, for example `[12].`; else empty.
         repairs: What the reader put right, by kind, with how often.
     """
 
     line: int | None
     document: Document | None
     problems: tuple[Problem, ...]
-    repairs: Mapping[str, int]
+    id: str | None = None
+    prefix: str = ""
+    repairs: Repairs = field(default_factory=Counter)
 
 
 class Findings:
-    """Collects the problems of one document.
-
-    Args:
-        line: Where the document starts; goes into every problem.
-        prefix: Path of the document in a file that is one JSON value, for example `[12].`.
-    """
+    """Collects what is found in one document; the fields are those of its `Record`."""
 
     def __init__(self, line: int | None, prefix: str = "") -> None:
+        self.id: str | None = None
         self._line = line
         self._prefix = prefix
         self._problems: list[Problem] = []
         self._repairs: Repairs = Counter()
 
-    def error(self, field: str, problem: str, line: int | None = None) -> None:
+    def error(self, path: str, problem: str, line: int | None = None) -> None:
         """Add what keeps the document from being read; `line` where it is not the first."""
-        self._problems.append(Problem(line or self._line, self._prefix + field, problem))
+        self._problems.append(Problem(line or self._line, self._prefix + path, problem))
 
-    def warning(self, field: str, problem: str) -> None:
+    def warning(self, path: str, problem: str) -> None:
         """Add what should be looked at."""
-        self._problems.append(Problem(self._line, self._prefix + field, problem, "warning"))
+        self._problems.append(Problem(self._line, self._prefix + path, problem, "warning"))
 
     def repaired(self, kind: str) -> None:
         """Count something that was put right."""
@@ -100,12 +100,12 @@ class Findings:
     def record(self, document: Document | None) -> Record:
         """Close the collection; a document with errors is dropped."""
         kept = None if self.has_errors else document
-        return Record(self._line, kept, tuple(self._problems), dict(self._repairs))
+        return Record(self._line, kept, tuple(self._problems), self.id, self._prefix, self._repairs)
 
 
-def failed(line: int | None, field: str, problem: str) -> Record:
+def failed(line: int | None, path: str, problem: str) -> Record:
     """A record of one error."""
-    return Record(line, None, (Problem(line, field, problem),), {})
+    return Record(line, None, (Problem(line, path, problem),))
 
 
 def check_annotations(
@@ -140,8 +140,8 @@ def _check_entities(
         if entity is None:
             continue
         path = f"entities[{index}]"
-        if schema and entity.type not in schema.entities_by_name:
-            found.error(f"{path}.type", f"{shown(entity.type)!r} is no entity type of the task")
+        known = None if schema is None else schema.entities_by_name
+        _check_type(entity.type, known, f"{path}.type", "entity", found)
         if entity.start >= entity.end:
             found.error(f"{path}.end", f"{entity.end} must be greater than start {entity.start}")
         for name, offset in (("start", entity.start), ("end", entity.end)):
@@ -163,8 +163,8 @@ def _check_relations(
         if relation is None:
             continue
         path = f"relations[{index}]"
-        if schema and relation.type not in schema.relations_by_name:
-            found.error(f"{path}.type", f"{shown(relation.type)!r} is no relation type of the task")
+        known = None if schema is None else schema.relations_by_name
+        _check_type(relation.type, known, f"{path}.type", "relation", found)
         for name, target in (("head", relation.head), ("tail", relation.tail)):
             if not 0 <= target < entity_count:
                 found.error(f"{path}.{name}", f"{target} is not one of {entity_count} entities")
@@ -175,22 +175,30 @@ def _check_relations(
             found.warning(path, f"repeats relations[{first}]")
 
 
+def _check_type(
+    name: str, known: Container[str] | None, path: str, kind: str, found: Findings
+) -> None:
+    if not name.strip():
+        found.error(path, "must not be empty")
+    elif known is not None and name not in known:
+        found.error(path, f"{shown(name)!r} is no {kind} type of the task")
+
+
 def with_file_problems(records: Iterable[Record]) -> Iterator[Record]:
     """Add what only the whole file shows: repeated ids, and that it holds no document."""
-    lines: dict[str, int | None] = {}
+    places: dict[str, str] = {}
     empty = True
     for record in records:
         empty = False
-        document = record.document
-        if document is None or document.id not in lines:
-            if document is not None:
-                lines[document.id] = record.line
+        place = record.prefix.rstrip(".") or f"line {record.line}"
+        first = place if record.id is None else places.setdefault(record.id, place)
+        if first == place:
             yield record
-            continue
-        repeated = Problem(
-            record.line, "id", f"{shown(document.id)!r} is used on line {lines[document.id]} too"
-        )
-        yield replace(record, document=None, problems=(*record.problems, repeated))
+        else:
+            repeated = Problem(
+                record.line, f"{record.prefix}id", f"{shown(str(record.id))!r} names {first} too"
+            )
+            yield replace(record, document=None, problems=(*record.problems, repeated))
     if empty:
         yield failed(None, "file", "holds no document")
 

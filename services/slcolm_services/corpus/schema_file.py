@@ -206,7 +206,5 @@ def _as_dict(schema: TaskSchema) -> dict[str, Any]:
 def _compact(value: dict[str, Any]) -> dict[str, Any]:
     """Without what is absent, empty or false; a count of 0 stays."""
     return {
-        key: item
-        for key, item in value.items()
-        if item is not False and item not in (None, "", [])
+        key: item for key, item in value.items() if item is not False and item not in (None, "", [])
     }

@@ -87,7 +87,7 @@ def _document(
     fields = JsonFields.of(value, "document", found)
     if fields is None:
         return None
-    name = _id(fields, found) or default_id
+    name = found.id = _id(fields, found) or default_id
     tokens = fields.raw("tokens")
     if isinstance(tokens, str):
         found.repaired(STRING_TOKENS)

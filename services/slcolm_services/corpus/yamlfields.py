@@ -21,13 +21,20 @@ class YamlFields:
         node: The mapping.
         path: Its path in the file, empty for the file itself.
         problems: Where problems go.
+        lines: Line of every field read so far, by its path; all mappings of a file share one.
     """
 
-    def __init__(self, node: yaml.MappingNode, path: str, problems: list[Problem]) -> None:
+    def __init__(
+        self,
+        node: yaml.MappingNode,
+        path: str,
+        problems: list[Problem],
+        lines: dict[str, int] | None = None,
+    ) -> None:
         self._path = path
         self._problems = problems
         self._line = node.start_mark.line + 1
-        self._lines: dict[str, int] = {}
+        self._lines = {} if lines is None else lines
         self._nodes: dict[str, yaml.Node] = {}
         for key, value in node.value:
             name = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
@@ -130,11 +137,7 @@ class YamlFields:
             yield place, item
 
     def _child(self, key: str, node: yaml.MappingNode) -> YamlFields:
-        child = YamlFields(node, self._field(key), self._problems)
-        # The root knows the lines of all that was read, for problems of the whole.
-        child._lines.update({**self._lines, **child._lines})
-        self._lines.update(child._lines)
-        return child
+        return YamlFields(node, self._field(key), self._problems, self._lines)
 
     def _as_string(self, key: str, node: yaml.Node) -> str | None:
         if node.tag != _STRING:

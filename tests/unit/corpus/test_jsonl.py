@@ -64,6 +64,8 @@ def _relation(**changes: object) -> str:
         (_with(text=""), "text", "empty"),
         (_with(text=["裕"]), "text", "must be a string, not a list"),
         ('{"id": "a", "text": "裕\\ud800"}', "text", "U+D800 at offset 1"),
+        (_entity(type=" "), "entities[0].type", "empty"),
+        (_relation(type=""), "relations[0].type", "empty"),
         (_with(meta={}), "meta", "not known"),
         (_with(entities={}), "entities", "must be a list"),
         (_with(entities=[7]), "entities[0]", "must be an object"),
@@ -132,8 +134,23 @@ def test_all_problems_of_a_file_are_named_by_line(tmp_path: Path, schema: TaskSc
         "line 5: id",
         "line 6: entities[0].end",
         "line 6: entities[0].start",
+        "line 6: id",
     ]
     assert "line 1" in caught.value.violations[2].problem
+
+
+def test_a_repeated_id_is_named_whatever_else_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "data.jsonl"
+    path.write_text(f"{_with(text=3)}\n{_with(text=3)}\n{_with()}", encoding="utf-8")
+
+    with pytest.raises(DataInvalid) as caught:
+        read_documents(path)
+
+    repeated = [(v.field, v.problem) for v in caught.value.violations if "id" in v.field]
+    assert repeated == [
+        ("line 2: id", "'a' names line 1 too"),
+        ("line 3: id", "'a' names line 1 too"),
+    ]
 
 
 def test_an_error_names_a_hundred_problems_and_counts_the_rest(tmp_path: Path) -> None:

@@ -162,6 +162,16 @@ def test_problems_have_the_line_of_their_document(tmp_path: Path) -> None:
     ]
 
 
+def test_a_repeated_id_is_named_by_its_place_in_the_list(tmp_path: Path) -> None:
+    path = _write(tmp_path, [{"tokens": ["a"], "orig_id": name} for name in (1, 2, "1")])
+
+    with pytest.raises(DataInvalid) as caught:
+        read_spert(path)
+
+    (violation,) = caught.value.violations
+    assert str(violation) == "line 1: [2].id: '1' names [0] too"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
