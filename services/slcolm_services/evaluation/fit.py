@@ -43,7 +43,7 @@ FOLDS = 5
 MIN_ANSWERS = 30
 """With fewer LLM answers on dev nothing can be told apart, and the default policy stands."""
 
-_SAMPLES = 1000
+_SAMPLES = 500
 _RUNNERS_UP_TOLD = 3
 
 
@@ -172,23 +172,20 @@ class _Folds:
         shuffled = np.random.default_rng(seed).permutation(len(dev))
         fold_of = np.empty(len(dev), dtype=np.int64)
         fold_of[shuffled] = np.arange(len(dev)) % FOLDS
-        weak = [
+        self._fold_of = [int(fold_of[index]) for index in answered]
+        self._weak = [
             weak_types(CountMatrix(slm.types, slm.values[fold_of != fold]), training_counts)
             for fold in range(FOLDS)
         ]
-        self._weak = [weak[fold_of[index]] for index in answered]
 
     def count(self, policy: Policy, schema: TaskSchema) -> StrictCounts:
         """Counts of a policy, each sentence merged with the K of its fold."""
+        policies = [replace(policy, weak_types=weak) for weak in self._weak]
         merged = [
             Sentence(
-                line.id,
-                tuple(
-                    item.triple
-                    for item in merge(line.slm, line.llm, replace(policy, weak_types=weak))
-                ),
+                line.id, tuple(item.triple for item in merge(line.slm, line.llm, policies[fold]))
             )
-            for line, weak in zip(self._lines, self._weak, strict=True)
+            for line, fold in zip(self._lines, self._fold_of, strict=True)
         ]
         return count_strict(_gold(self._lines), merged, schema)
 
@@ -204,7 +201,7 @@ def _ranked(
 ) -> tuple[Trial, ...]:
     matrices = [counts.matrix.with_gold() for _, counts in counted]
     objectives = [float(_objective(matrix.totals().astype(np.float64))) for matrix in matrices]
-    resampled = [_objective(resample(matrix, _SAMPLES, seed)) for matrix in matrices]
+    resampled = _resampled_objectives(matrices, seed)
     best = int(np.argmax(objectives))
     trials = [
         Trial(
@@ -218,6 +215,16 @@ def _ranked(
         for (policy, counts), objective, values in zip(counted, objectives, resampled, strict=True)
     ]
     return tuple(sorted(trials, key=lambda trial: trial.gap))
+
+
+def _resampled_objectives(matrices: Sequence[CountMatrix], seed: int) -> FloatArray:
+    """The objective of every policy on the same resamples, shape (policies, samples)."""
+    types = matrices[0].types
+    side_by_side = CountMatrix(
+        types * len(matrices), np.concatenate([matrix.values for matrix in matrices], axis=1)
+    )
+    totals = resample(side_by_side, _SAMPLES, seed)
+    return _objective(totals.reshape(_SAMPLES, len(matrices), len(types), 3)).T
 
 
 def _simplest(trials: Sequence[Trial]) -> Trial:
