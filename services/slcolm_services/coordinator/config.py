@@ -34,8 +34,8 @@ class CoordinatorConfig:
     guidance_address: str = "127.0.0.1:50053"
     evaluation_address: str = "127.0.0.1:50054"
     training_address: str = "127.0.0.1:50055"
-    store: str = ".slcolm/store"
-    database_url: str = "sqlite:///.slcolm/runs.sqlite"
+    store: str = "slcolm-home/store"
+    database_url: str = "sqlite:///slcolm-home/runs.sqlite"
     executor_id: str = "local"
     max_concurrent_runs: int = 1
     call_timeout_seconds: float = 300.0

@@ -15,6 +15,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,6 +23,8 @@ from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID
 from google.protobuf import json_format
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.status_pb2 import Status
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_services.coordinator.context import StageContext, Tools
@@ -30,6 +33,8 @@ from slcolm_services.coordinator.stages import STAGE_NAMES, run_stage
 from slcolm_services.errors import (
     ArtifactNotFound,
     Cancelled,
+    ConfigInvalid,
+    FieldViolation,
     InvalidInput,
     RunEnded,
     RunNotFound,
@@ -84,7 +89,24 @@ class Engine:
         """Open the database and go on with what was left unfinished.
 
         Side effects: creates the database where there is none; starts threads.
+
+        Raises:
+            ConfigInvalid: The database cannot be opened.
         """
+        try:
+            self._open()
+        except SQLAlchemyError as error:
+            # The full text would name the URL, which may hold a password.
+            reason = str(getattr(error, "orig", None) or type(error).__name__)
+            raise ConfigInvalid(
+                f"the run database cannot be opened: {reason}",
+                violations=[FieldViolation("[coordinator] database_url", reason)],
+            ) from error
+
+    def _open(self) -> None:
+        url = make_url(self._config.database_url)
+        if url.get_backend_name() == "sqlite" and url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         DBOS(
             config={
                 "name": "slcolm",

@@ -153,7 +153,10 @@ def _add_to_index(
         sentences=sentences,
         finish=finish,
     )
-    return tools.peers.invoke("retrieval", tools.peers.retrieval.IndexDemonstrations, request).index
+    response: retrieval_pb2.IndexDemonstrationsResponse = tools.peers.invoke(
+        "retrieval", tools.peers.retrieval.IndexDemonstrations, request
+    )
+    return response.index
 
 
 def _main(scores: Mapping[str, float]) -> list[tuple[str, float]]:
