@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from slcolm_services.corpus.documents import Triple
-from slcolm_services.errors import DataInvalid, DatasetNotFound, FieldViolation
+from slcolm_services.corpus.lines import scan_lines
+from slcolm_services.errors import DataInvalid, FieldViolation
 
 _T = TypeVar("_T")
 
@@ -83,31 +84,27 @@ def read_recordings(path: Path) -> list[Recording]:
         path: JSON lines in UTF-8; empty lines are skipped.
 
     Raises:
-        DatasetNotFound: There is no such file.
-        DataInvalid: A line cannot be read; the violation names the line and the field.
+        DataInvalid: The file or a line cannot be read; the violation names line and field.
     """
     return list(iter_recordings(path))
 
 
 def iter_recordings(path: Path) -> Iterator[Recording]:
     """Read a file of recordings line by line; see `read_recordings`."""
-    if not path.is_file():
-        raise DatasetNotFound(f"there is no file {path}", metadata={"path": str(path)})
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield _recording(_Value(_parse(line, path, number), f"line {number}", path))
-    except UnicodeDecodeError as error:
-        raise _invalid(path, "file", f"not UTF-8 at byte {error.start}") from error
+    for line in scan_lines(path):
+        if line.problem:
+            raise _invalid(path, f"line {line.number}" if line.number else "file", line.problem)
+        if line.text.strip():
+            place = f"line {line.number}"
+            yield _recording(_Value(_parse(line.text, path, place), place, path))
 
 
-def _parse(line: str, path: Path, number: int) -> object:
+def _parse(line: str, path: Path, place: str) -> object:
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
         problem = f"not JSON: {error.msg} (column {error.colno})"
-        raise _invalid(path, f"line {number}", problem) from error
+        raise _invalid(path, place, problem) from error
 
 
 def _invalid(path: Path, place: str, problem: str) -> DataInvalid:

@@ -1,0 +1,71 @@
+"""Predictions: native documents, lines with triples, and what is wrong with either."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slcolm_services.corpus.documents import Triple
+from slcolm_services.corpus.predictions import read_predictions
+from slcolm_services.errors import DataInvalid
+
+NATIVE: dict[str, Any] = {
+    "id": "1",
+    "text": "甲父乙",
+    "entities": [
+        {"type": "PER", "start": 0, "end": 1, "prob": 0.9},
+        {"type": "PER", "start": 2, "end": 3, "prob": 0.9},
+    ],
+    "relations": [{"type": "父", "head": 0, "tail": 1, "prob": 0.8}],
+}
+TRIPLES = [{"head": "乙", "tail": "甲", "type": "子", "sources": ["llm"], "rule": "llm"}]
+
+
+def write(path: Path, *lines: object) -> Path:
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    return path
+
+
+def test_a_native_line_gives_the_triples_of_its_relations(tmp_path: Path) -> None:
+    (found,) = read_predictions(write(tmp_path / "p.jsonl", NATIVE))
+    assert found.triples == (Triple("甲", "乙", "父"),)
+    assert found.document is not None
+
+
+def test_the_triples_of_a_line_come_before_its_relations(tmp_path: Path) -> None:
+    line = NATIVE | {"triples": TRIPLES, "explanation": "…"}
+    (found,) = read_predictions(write(tmp_path / "p.jsonl", line))
+    assert found.triples == (Triple("乙", "甲", "子"),)
+    assert found.document is not None
+
+
+def test_triples_alone_are_enough(tmp_path: Path) -> None:
+    (found,) = read_predictions(write(tmp_path / "p.jsonl", {"id": "1", "triples": TRIPLES}))
+    assert (found.triples, found.document) == ((Triple("乙", "甲", "子"),), None)
+
+
+def test_everything_wrong_is_named_with_its_line(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "p.jsonl",
+        {"id": "1", "triples": [{"head": "甲", "tail": "乙"}]},
+        NATIVE | {"relations": [{"type": "父", "head": 0, "tail": 7}]},
+        {"id": "3"},
+        [],
+    )
+    with pytest.raises(DataInvalid) as caught:
+        read_predictions(path)
+    fields = [violation.field for violation in caught.value.violations]
+    assert fields == [
+        "line 1: triples[0].type",
+        "line 2: relations[0].tail",
+        "line 3: text",
+        "line 4: prediction",
+    ]
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataInvalid):
+        read_predictions(tmp_path / "none.jsonl")
