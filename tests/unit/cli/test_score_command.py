@@ -1,0 +1,138 @@
+"""`slcolm score` and `slcolm policy` as a person and as a program use them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from slcolm_services.cli.policy import policy
+from slcolm_services.cli.recordings import recordings
+from slcolm_services.cli.score import score
+from slcolm_services.corpus.documents import Document, Entity, Relation
+from slcolm_services.corpus.jsonl import write_documents
+from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
+from slcolm_services.corpus.schema_file import write_schema
+from slcolm_services.errors import DataInvalid
+
+SCHEMA = TaskSchema(
+    "t", "en", (EntityType("PER", "PER"),), (RelationType("knows"), RelationType("likes"))
+)
+ENTITIES = (Entity("PER", 0, 1), Entity("PER", 2, 3))
+
+
+def document(name: str, kind: str = "knows") -> Document:
+    return Document(name, "A B", ENTITIES, (Relation(kind, 0, 1),))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    write_schema(tmp_path / "task.yaml", SCHEMA)
+    write_documents(tmp_path / "gold.jsonl", [document("1"), document("2", "likes")])
+    write_documents(tmp_path / "train.jsonl", [document(str(index)) for index in range(25)])
+    return tmp_path
+
+
+def run(files: Path, pred: str, *more: str) -> Any:
+    arguments = ["--gold", str(files / "gold.jsonl"), "--pred", str(files / pred)]
+    arguments += ["--task", str(files / "task.yaml"), *more]
+    return CliRunner().invoke(score, arguments, catch_exceptions=False)
+
+
+def test_strict_scores_as_json_name_the_ids_of_one_file_only(files: Path) -> None:
+    lines = [
+        {"id": "1", "triples": [{"head": "A", "tail": "B", "type": "knows", "sources": ["llm"]}]},
+        {"id": "9", "triples": []},
+    ]
+    (files / "pred.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = json.loads(
+        run(files, "pred.jsonl", "--train", str(files / "train.jsonl"), "--json").stdout
+    )
+    assert found["counts"] == [1, 1, 2]
+    assert found["ids"] == {"gold_only": ["2"], "prediction_only": ["9"]}
+    assert found["by_frequency"]["medium"]["counts"] == [1, 1, 1]
+    assert found["by_frequency"]["tail"]["counts"] == [0, 0, 1]
+    assert found["micro"]["f_interval"]
+
+
+def test_the_table_names_them_too(files: Path) -> None:
+    write_documents(files / "pred.jsonl", [document("1"), document("9")])
+    result = run(files, "pred.jsonl", "--train", str(files / "train.jsonl"))
+    assert "1 gold sentences have no prediction" in result.stderr
+    assert "1 predictions belong to no gold sentence" in result.stderr
+    for word in ("micro", "macro", "head", "medium", "tail", "knows", "likes"):
+        assert word in result.stdout
+
+
+def test_span_scores(files: Path) -> None:
+    write_documents(files / "pred.jsonl", [document("1"), document("2")])
+    found = json.loads(run(files, "pred.jsonl", "--protocol", "span", "--json").stdout)
+    assert found["entities"]["micro"]["f"] == 1.0
+    assert found["relations"]["counts"] == [1, 2, 2]
+    assert "boundaries" in run(files, "pred.jsonl", "--protocol", "span").stdout
+
+
+def test_the_span_protocol_refuses_triples_without_offsets(files: Path) -> None:
+    (files / "pred.jsonl").write_text('{"id": "1", "triples": []}')
+    with pytest.raises(DataInvalid, match="offsets"):
+        run(files, "pred.jsonl", "--protocol", "span")
+
+
+def test_files_without_a_common_id_are_refused(files: Path) -> None:
+    write_documents(files / "pred.jsonl", [document("9")])
+    with pytest.raises(DataInvalid, match="share no id"):
+        run(files, "pred.jsonl")
+
+
+def recorded(count: int) -> str:
+    """Sentences where the LLM is always right and the SLM never says anything."""
+    triple = {"head": "A", "tail": "B", "type": "knows"}
+    entities = [{"text": name, "type": "PER", "prob": 0.9} for name in "AB"]
+    return "\n".join(
+        json.dumps(
+            {
+                "id": str(index),
+                "text": "A B",
+                "gold_triples": [triple],
+                "slm_entities": entities,
+                "slm_triples": [],
+                "llm_raw": "",
+                "strict_llm_triples": [["A", "B", "knows"]],
+            }
+        )
+        for index in range(count)
+    )
+
+
+def test_a_policy_is_fitted_and_applied(files: Path) -> None:
+    (files / "dev.jsonl").write_text(recorded(40))
+    task = ["--task", str(files / "task.yaml"), "--train", str(files / "train.jsonl")]
+    out = files / "policy.json"
+    fit = ["fit", "--dev", str(files / "dev.jsonl"), *task, "--out", str(out)]
+    told = CliRunner().invoke(policy, fit, catch_exceptions=False).stdout
+    assert "llm" in told
+    assert json.loads(out.read_text())["mode"] == "llm"
+    trials = json.loads(
+        CliRunner().invoke(policy, [*fit, "--json"], catch_exceptions=False).stdout
+    )["trials"]
+    assert trials[0]["gap"] == 0
+    merged = files / "merged.jsonl"
+    apply = ["apply", "--policy", str(out), str(files / "dev.jsonl"), *task, "--out", str(merged)]
+    assert "40 triples" in CliRunner().invoke(policy, apply, catch_exceptions=False).stdout
+    assert json.loads(merged.read_text().splitlines()[0])["triples"] == [
+        {"head": "A", "tail": "B", "type": "knows", "sources": ["llm"], "rule": "llm"}
+    ]
+
+
+def test_recorded_runs_as_tables_and_two_files_of_one_name(files: Path) -> None:
+    (files / "run.jsonl").write_text(recorded(2))
+    task = ["--task", str(files / "task.yaml"), "--train", str(files / "train.jsonl")]
+    command = ["score", str(files / "run.jsonl"), *task]
+    told = CliRunner().invoke(recordings, command, catch_exceptions=False).stdout
+    for mode in ("slm", "llm", "union", "threshold", "gate"):
+        assert mode in told
+    with pytest.raises(DataInvalid, match="same name"):
+        CliRunner().invoke(recordings, [*command, str(files / "run.jsonl")], catch_exceptions=False)
