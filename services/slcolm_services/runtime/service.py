@@ -87,7 +87,8 @@ async def _interruptible(work: Coroutine[Any, Any, None], causes: asyncio.Queue[
     cause = asyncio.create_task(causes.get())
     await asyncio.wait({task, cause}, return_when=asyncio.FIRST_COMPLETED)
     if task.done():
-        cause.cancel()
+        if not cause.cancel():  # it came at the same time: the next step must see it
+            causes.put_nowait(cause.result())
         await task
         return None
     task.cancel()

@@ -1,0 +1,481 @@
+"""What every server promises on real sockets: each trap of gRPC that the runtime closes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import generate_latest
+
+from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
+from slcolm_client import connect_aio
+from slcolm_services.errors import (
+    ConfigInvalid,
+    DataInvalid,
+    FieldViolation,
+    IndexNotFound,
+    SlcolmError,
+)
+from slcolm_services.runtime.server import Server
+
+Serving = Callable[..., AbstractAsyncContextManager[Server]]
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
+
+
+async def answer(request: Any, context: Any) -> retrieval_pb2.GetIndexResponse:
+    del context
+    return retrieval_pb2.GetIndexResponse(
+        index=retrieval_pb2.Index(revision=request.index_revision)
+    )
+
+
+@asynccontextmanager
+async def stub_of(*servers: Server, plain: bool = False) -> AsyncIterator[Any]:
+    """Stub on a channel of the SDK, or on a bare one with gRPC's defaults."""
+    target = "ipv4:" + ",".join(server.address for server in servers)
+    channel = grpc.aio.insecure_channel(target) if plain else connect_aio(target)
+    async with channel:
+        yield retrieval_pb2_grpc.RetrievalServiceStub(channel)
+
+
+def get(stub: Any, revision: str = "a", *, timeout: float | None = 20.0, **options: Any) -> Any:
+    request = retrieval_pb2.GetIndexRequest(index_revision=revision)
+    return stub.GetIndex(request, timeout=timeout, **options)
+
+
+def trailers(error: Any) -> dict[str, Any]:
+    return dict(error.trailing_metadata())
+
+
+def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
+    """Details of an error by name of their message."""
+    raw = trailers(error)["grpc-status-details-bin"]
+    found = {}
+    for detail in status_pb2.Status.FromString(raw).details:
+        name = detail.TypeName().rpartition(".")[2]
+        message = getattr(error_details_pb2, name)()
+        detail.Unpack(message)
+        found[name] = message
+    return found
+
+
+async def failure(stub: Any, **options: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await get(stub, **options)
+    return caught.value
+
+
+def test_an_error_of_the_tree_arrives_with_its_details(serving: Serving) -> None:
+    async def handler(request: Any, context: Any) -> Any:
+        raise IndexNotFound(
+            f"there is no index {request.index_revision}",
+            metadata={"index_revision": request.index_revision},
+        )
+
+    async def scenario() -> None:
+        async with serving(handler) as server, stub_of(server) as stub:
+            error = await failure(stub, revision="blue")
+        found = details(error)
+        assert error.code() is grpc.StatusCode.NOT_FOUND
+        assert error.details() == "there is no index blue"
+        assert found["ErrorInfo"].reason == "INDEX_NOT_FOUND"
+        assert found["ErrorInfo"].domain == "slcolm"
+        assert found["ResourceInfo"].resource_name == "blue"
+
+    asyncio.run(scenario())
+
+
+def test_text_of_an_unforeseen_error_stays_inside(serving: Serving) -> None:
+    async def handler(request: Any, context: Any) -> Any:
+        raise ValueError("a secret sentence")
+
+    async def scenario() -> None:
+        async with serving(handler) as server, stub_of(server) as stub:
+            error = await failure(stub)
+        assert error.code() is grpc.StatusCode.INTERNAL
+        assert "secret" not in str(error)
+        assert b"secret" not in trailers(error)["grpc-status-details-bin"]
+
+    asyncio.run(scenario())
+
+
+def test_a_handler_that_cancels_itself_answers_at_once(serving: Serving) -> None:
+    """Plain gRPC would leave the caller waiting for its deadline."""
+
+    async def handler(request: Any, context: Any) -> Any:
+        raise asyncio.CancelledError
+
+    async def scenario() -> None:
+        async with serving(handler) as server, stub_of(server) as stub:
+            error = await failure(stub)
+        assert error.code() is grpc.StatusCode.INTERNAL
+
+    asyncio.run(scenario())
+
+
+def test_a_call_that_its_caller_cancels_is_cancelled_and_leaves_its_place(
+    serving: Serving,
+) -> None:
+    arrived, left = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: Any, context: Any) -> Any:
+        if request.index_revision == "next":
+            return await answer(request, context)
+        arrived.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            left.set()
+
+    async def scenario() -> None:
+        async with serving(handler, max_calls_in_flight=1) as server, stub_of(server) as stub:
+            call = get(stub)
+            await arrived.wait()
+            call.cancel()
+            await left.wait()
+            # The place is given back right after the handler; the loop turns once or twice.
+            response = await get(stub, "next")
+            assert response.index.revision == "next"
+
+    asyncio.run(scenario())
+
+
+def test_many_violations_fit_into_what_a_plain_client_accepts(serving: Serving) -> None:
+    """Trailing metadata beyond 8 KiB would turn the error into another one."""
+
+    async def handler(request: Any, context: Any) -> Any:
+        raise DataInvalid(
+            "数据有误" * 200,
+            violations=[FieldViolation(f"line {i}: text", "不合格" * 20) for i in range(100)],
+        )
+
+    async def scenario() -> None:
+        async with serving(handler) as server, stub_of(server, plain=True) as stub:
+            error = await failure(stub)
+        found = details(error)
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        kept = len(found["BadRequest"].field_violations)
+        assert kept > 5
+        assert found["ErrorInfo"].metadata["violations_left_out"] == str(100 - kept)
+
+    asyncio.run(scenario())
+
+
+def test_admission_keeps_limiting_after_the_first_wave(serving: Serving) -> None:
+    """The limit of grpc.aio itself stopped after one wave in several releases."""
+    inside = peak = 0
+
+    async def handler(request: Any, context: Any) -> Any:
+        nonlocal inside, peak
+        inside += 1
+        peak = max(peak, inside)
+        # Let every call of the wave arrive while this one is inside.
+        for _ in range(50):
+            await asyncio.sleep(0)
+        inside -= 1
+        return await answer(request, context)
+
+    async def scenario() -> None:
+        async with serving(handler, max_calls_in_flight=3) as server, stub_of(server) as stub:
+            for _ in range(4):
+                results = await asyncio.gather(
+                    *(get(stub, wait_for_ready=True) for _ in range(40)), return_exceptions=True
+                )
+                refused = [r for r in results if isinstance(r, grpc.aio.AioRpcError)]
+                assert refused
+                assert {r.code() for r in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+                assert len(refused) < len(results)
+        assert peak == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_call_is_told_when_to_come_back_in_both_ways(serving: Serving) -> None:
+    arrived, leave = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: Any, context: Any) -> Any:
+        arrived.set()
+        await leave.wait()
+        return await answer(request, context)
+
+    async def scenario() -> None:
+        async with (
+            serving(handler, max_calls_in_flight=1, retry_after_seconds=0.75) as server,
+            stub_of(server) as stub,
+        ):
+            first = get(stub)
+            await arrived.wait()
+            error = await failure(stub)
+            leave.set()
+            await first
+            page = generate_latest(server.metrics.registry).decode()
+        found = details(error)
+        assert found["ErrorInfo"].reason == "OVERLOADED"
+        assert found["RetryInfo"].retry_delay.ToMilliseconds() == 750
+        assert trailers(error)["grpc-retry-pushback-ms"] == "750"
+        assert "slcolm_calls_refused_total 1.0" in page
+        assert 'code="RESOURCE_EXHAUSTED"' in page
+        assert 'code="OK"' in page
+
+    asyncio.run(scenario())
+
+
+def test_a_burst_is_answered_whole_and_none_is_dropped(serving: Serving) -> None:
+    """From about 1000 waiting calls on, gRPC's defaults drop some at random as CANCELLED."""
+
+    async def scenario() -> None:
+        async with serving(answer, max_calls_in_flight=100) as server, stub_of(server) as stub:
+            await get(stub, wait_for_ready=True)
+            results = await asyncio.gather(
+                *(get(stub, timeout=60.0) for _ in range(3000)), return_exceptions=True
+            )
+        codes = {r.code() for r in results if isinstance(r, grpc.aio.AioRpcError)}
+        assert codes <= {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert not [r for r in results if isinstance(r, Exception) and not hasattr(r, "code")]
+
+    asyncio.run(scenario())
+
+
+def test_two_servers_cannot_share_a_port(serving: Serving) -> None:
+    async def scenario() -> None:
+        async with serving(answer) as first:
+            with pytest.raises(ConfigInvalid, match=str(first.port)):
+                async with serving(answer, port=first.port):
+                    pytest.fail("the port was taken twice")
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_beyond_grpcs_default_limit_arrives(serving: Serving) -> None:
+    revision = "x" * (5 * 1024 * 1024)
+
+    async def scenario() -> None:
+        async with serving(answer) as server, stub_of(server) as stub:
+            response = await get(stub, revision)
+        assert response.index.revision == revision
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("timeout", [None, 30.0])
+def test_no_call_outlives_the_servers_deadline(timeout: float | None, serving: Serving) -> None:
+    async def handler(request: Any, context: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        async with (
+            serving(handler, default_deadline_seconds=0.1, max_deadline_seconds=0.1) as server,
+            stub_of(server) as stub,
+        ):
+            error = await failure(stub, timeout=timeout)
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert details(error)["ErrorInfo"].reason == "DEADLINE_TOO_SHORT"
+
+    asyncio.run(scenario())
+
+
+def test_unlimited_methods_have_no_deadline_and_take_no_place(serving: Serving) -> None:
+    arrived, leave = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: Any, context: Any) -> Any:
+        arrived.set()
+        await leave.wait()
+        return await answer(request, context)
+
+    async def scenario() -> None:
+        hooks = {"unlimited_methods": frozenset({f"/{SERVICE}/GetIndex"})}
+        async with (
+            serving(
+                handler, hooks=hooks, max_calls_in_flight=1, default_deadline_seconds=1e-6
+            ) as server,
+            stub_of(server) as stub,
+        ):
+            calls = [asyncio.ensure_future(get(stub, timeout=None)) for _ in range(3)]
+            await arrived.wait()
+            leave.set()
+            assert len(await asyncio.gather(*calls)) == 3
+
+    asyncio.run(scenario())
+
+
+def test_a_request_id_comes_back_with_answers_and_errors(serving: Serving) -> None:
+    async def handler(request: Any, context: Any) -> Any:
+        if request.index_revision == "bad":
+            raise SlcolmError("no")
+        return await answer(request, context)
+
+    async def scenario() -> None:
+        sent = (("x-request-id", "my-call"),)
+        async with serving(handler) as server, stub_of(server) as stub:
+            call = get(stub, metadata=sent)
+            await call
+            assert dict(await call.trailing_metadata())["x-request-id"] == "my-call"
+            error = await failure(stub, revision="bad", metadata=sent)
+            assert trailers(error)["x-request-id"] == "my-call"
+            # What could not stand in a log line is replaced.
+            call = get(stub, metadata=(("x-request-id", "a b" * 100),))
+            await call
+            assert len(dict(await call.trailing_metadata())["x-request-id"]) == 32
+
+    asyncio.run(scenario())
+
+
+def test_calls_are_balanced_over_servers_and_leave_one_that_does_not_serve(
+    serving: Serving,
+) -> None:
+    """The default of gRPC sends every call to the first server, whatever its health."""
+    counts = [0, 0]
+
+    def counting(index: int) -> Any:
+        async def handler(request: Any, context: Any) -> Any:
+            counts[index] += 1
+            return await answer(request, context)
+
+        return handler
+
+    async def scenario() -> None:
+        async with (
+            serving(counting(0)) as first,
+            serving(counting(1), load=False) as second,
+            stub_of(first, second) as stub,
+        ):
+            for _ in range(10):
+                await get(stub, wait_for_ready=True)
+            assert counts == [10, 0]
+            await second.load()
+            while counts[1] == 0:
+                await get(stub)
+            counts[:] = [0, 0]
+            for _ in range(20):
+                await get(stub)
+            assert counts == [10, 10]
+
+    asyncio.run(scenario())
+
+
+def test_draining_under_steady_load_loses_no_call(serving: Serving) -> None:
+    async def scenario() -> None:
+        async with (
+            serving(answer) as stays,
+            serving(answer, drain_delay_seconds=0.5) as leaves,
+            stub_of(stays, leaves) as stub,
+        ):
+            await get(stub, wait_for_ready=True)
+            done = asyncio.Event()
+
+            async def load() -> int:
+                count = 0
+                while not done.is_set():
+                    await get(stub)
+                    count += 1
+                return count
+
+            workers = [asyncio.create_task(load()) for _ in range(8)]
+            await leaves.drain()
+            done.set()
+            assert sum(await asyncio.gather(*workers)) > 100
+
+    asyncio.run(scenario())
+
+
+def test_a_call_in_flight_ends_well_in_a_drain(serving: Serving) -> None:
+    arrived, leave = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: Any, context: Any) -> Any:
+        arrived.set()
+        await leave.wait()
+        return await answer(request, context)
+
+    async def scenario() -> None:
+        async with serving(handler) as server, stub_of(server) as stub:
+            call = asyncio.ensure_future(get(stub))
+            await arrived.wait()
+            drain = asyncio.create_task(server.drain())
+            async for health in watch(server):
+                if health == NOT_SERVING:
+                    leave.set()
+            assert (await call).index.revision == "a"
+            await drain
+
+    asyncio.run(scenario())
+
+
+async def watch(server: Server, service: str = "") -> AsyncIterator[int]:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        async for response in stub.Watch(health_pb2.HealthCheckRequest(service=service)):
+            yield response.status
+
+
+async def check(server: Server, service: str) -> int:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        response = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+        return int(response.status)
+
+
+def test_readiness_follows_loading_and_liveness_does_not(serving: Serving) -> None:
+    async def scenario() -> None:
+        async with serving(answer, load=False) as server:
+            assert [await check(server, n) for n in ("", SERVICE)] == [NOT_SERVING] * 2
+            assert await check(server, "liveness") == SERVING
+            async with stub_of(server, plain=True) as stub:
+                error = await failure(stub)
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            assert details(error)["ErrorInfo"].reason == "SERVICE_UNAVAILABLE"
+            await server.load()
+            assert [await check(server, n) for n in ("", SERVICE)] == [SERVING] * 2
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await check(server, "unknown")
+            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+    asyncio.run(scenario())
+
+
+def test_a_watcher_is_told_of_a_drain_after_another_has_left(serving: Serving) -> None:
+    """The health servicer of grpcio-health-checking forgets the others when one leaves."""
+
+    async def scenario() -> None:
+        async with serving(answer) as server:
+            seen: asyncio.Queue[int] = asyncio.Queue()
+
+            async def follow() -> None:
+                async for status in watch(server):
+                    seen.put_nowait(status)
+
+            stays = asyncio.create_task(follow())
+            assert await seen.get() == SERVING
+            leaver = asyncio.create_task(follow())
+            assert await seen.get() == SERVING
+            leaver.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaver
+            drain = asyncio.create_task(server.drain())
+            assert await seen.get() == NOT_SERVING
+            # The watch is ended by the server: a drain need not wait out its grace.
+            await asyncio.gather(stays, drain)
+
+    asyncio.run(scenario())
+
+
+def test_reflection_names_the_service(serving: Serving) -> None:
+    async def scenario() -> None:
+        async with serving(answer) as server:
+            async with grpc.aio.insecure_channel(server.address) as channel:
+                stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
+                request = reflection_pb2.ServerReflectionRequest(list_services="")
+                async for response in stub.ServerReflectionInfo(iter([request])):
+                    names = {s.name for s in response.list_services_response.service}
+            assert names >= {SERVICE, "grpc.health.v1.Health"}
+
+    asyncio.run(scenario())
