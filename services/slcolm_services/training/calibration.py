@@ -24,6 +24,7 @@ _LEAST_ITEMS = 20
 
 _INVERSE_TEMPERATURES = (0.05, 20.0)
 _LEAST_SLOPE = 0.05
+_SMALLEST_STEP, _SMALLEST_GAIN = 1e-6, 1e-10
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,9 @@ def _newton(
     for _ in range(50):
         step = np.linalg.solve(hessian + 1e-9 * np.eye(len(point)), gradient)
         size = 1.0
-        while (trial := loss(point - size * step))[0] > value and size > 1e-6:
+        while (trial := loss(point - size * step))[0] > value and size > _SMALLEST_STEP:
             size /= 2
-        if value - trial[0] < 1e-10:
+        if value - trial[0] < _SMALLEST_GAIN:
             break
         point = point - size * step
         value, gradient, hessian = trial

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from slcolm_services.corpus.documents import Document
@@ -18,8 +16,7 @@ from slcolm_services.training.calibration import CalibrationReport
 from slcolm_services.training.checkpoint import RunState
 from slcolm_services.training.options import Settings
 from slcolm_services.training.parity import ParityReport
-
-_LIBRARIES = ("torch", "transformers", "tokenizers", "onnx", "onnxscript", "onnxruntime")
+from slcolm_services.training.versions import versions
 
 
 @dataclass(frozen=True)
@@ -70,12 +67,6 @@ class Card:
             figures[f"{name}_f1"] = found.micro.f1
         figures["relation_strict_macro_f1_mean"] = self.scores.relations_strict.macro.f1_mean
         return figures
-
-
-def versions() -> dict[str, str]:
-    """Versions of this code, of Python and of the libraries that decide what a model becomes."""
-    found = {name: version(name) for name in _LIBRARIES}
-    return {"slcolm": version("slcolm"), "python": platform.python_version(), **found}
 
 
 def write_card(folder: Path, card: Card, manifest: ModelManifest) -> None:
@@ -149,8 +140,9 @@ def _as_markdown(card: Card, manifest: ModelManifest) -> str:
     lines = [
         f"# Span model for {card.schema.name}",
         "",
-        f"Finds {len(manifest.entity_types)} entity types and {len(manifest.relation_types)} "
-        f"relation types. Encoder: {card.encoder}, {card.parameters / 1e6:.1f} million weights.",
+        (f"Entity types: {len(manifest.entity_types)}. "
+        f"Relation types: {len(manifest.relation_types)}. "
+        f"Encoder: {card.encoder}, {card.parameters / 1e6:.1f} million weights."),
         "",
         "| | sentences | entities | relations |",
         "|---|---:|---:|---:|",
@@ -159,8 +151,7 @@ def _as_markdown(card: Card, manifest: ModelManifest) -> str:
         "",
         "## On dev, span-level",
         "",
-        "The threshold, the calibration and the epoch were chosen on these sentences: expect less "
-        "on others.",
+        "Epoch, threshold and calibration were chosen on these sentences: expect less on others.",
         "",
         "| | precision | recall | F1 |",
         "|---|---:|---:|---:|",
@@ -180,24 +171,24 @@ def _as_markdown(card: Card, manifest: ModelManifest) -> str:
         "",
         "## How it was made",
         "",
-        f"- Best epoch: {best.epoch if best else 0} of {card.state.epoch}, "
-        f"seed {card.settings.seed}, {card.seconds:.0f} s.",
+        (f"- Best epoch: {best.epoch if best else 0} of {card.state.epoch}, "
+        f"seed {card.settings.seed}, {card.seconds:.0f} s."),
         f"- Relation threshold: {manifest.relation_threshold}.",
         *(
             f"- Calibration of {name}: expected error {report.ece_before:.3f} before, "
             f"{report.ece_after:.3f} after, on {report.items} predictions."
             for name, report in card.calibration.items()
         ),
-        f"- Exported graphs differ from the trained model by at most "
-        f"{card.parity.max_difference:.1e}.",
+        (f"- Exported graphs differ from the trained model by at most "
+        f"{card.parity.max_difference:.1e}."),
         *(
             f"- Left out of {name}: {count} × {reason}."
             for name, reasons in card.left_out.items()
             for reason, count in reasons.items()
         ),
         "",
-        f"Texts of up to {manifest.max_tokens} tokens, entities of up to "
-        f"{manifest.max_span_tokens} tokens. `card.json` has all figures, settings and versions.",
+        (f"Texts of up to {manifest.max_tokens} tokens, entities of up to "
+        f"{manifest.max_span_tokens} tokens. `card.json` has all figures, settings and versions."),
     ]
     return "\n".join(lines) + "\n"
 

@@ -9,7 +9,6 @@ are removed after that.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -72,8 +71,9 @@ class RunState:
         """The history as JSON takes it."""
         return [asdict(record) for record in self.history]
 
-    def after(self, record: EpochRecord) -> RunState:
+    def after(self, loss: float, relation_f1: float, entity_f1: float) -> RunState:
         """The state one epoch later."""
+        record = EpochRecord(self.epoch + 1, loss, relation_f1, entity_f1)
         return RunState((*self.history, record))
 
 
@@ -114,7 +114,7 @@ class Checkpoints:
         if state.epochs_since_best == 0:
             best = self._best_path(state)
             save_model(average, str(best.with_suffix(".partial")))
-            os.replace(best.with_suffix(".partial"), best)
+            best.with_suffix(".partial").replace(best)
         partial = self._folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()

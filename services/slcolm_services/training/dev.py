@@ -65,10 +65,7 @@ def predict(
     with torch.inference_mode():
         for chosen in _batches(examples):
             batch = [examples[index] for index in chosen]
-            for index, prediction in zip(
-                chosen, _predict_batch(model, batch, manifest, pad_id), strict=True
-            ):
-                found[index] = prediction
+            found.update(zip(chosen, _predict_batch(model, batch, manifest, pad_id), strict=True))
     return [found[index] for index in range(len(examples))]
 
 

@@ -21,6 +21,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.modeling_outputs import BaseModelOutput
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.training.dropout import TextDropout
 
 BUILT_IN = "built-in"
 """How reports name the built-in encoder."""
@@ -29,22 +30,21 @@ _PAD, _UNKNOWN, _CLS, _SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 _ROTARY_BASE = 10_000.0
 
 
-class CharacterEncoderConfig(PreTrainedConfig):  # type: ignore[misc,unused-ignore]
+class CharacterEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Sizes of the built-in encoder."""
 
     model_type = "slcolm-character"
 
     def __init__(
         self,
+        *,
         vocab_size: int = 4,
         hidden_size: int = 256,
         num_hidden_layers: int = 4,
         num_attention_heads: int = 4,
         intermediate_size: int = 1024,
         kernel_size: int = 5,
-        max_position_embeddings: int = 512,
         dropout: float = 0.2,
-        pad_token_id: int = 0,
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -53,9 +53,8 @@ class CharacterEncoderConfig(PreTrainedConfig):  # type: ignore[misc,unused-igno
         self.num_attention_heads = num_attention_heads
         self.intermediate_size = intermediate_size
         self.kernel_size = kernel_size
-        self.max_position_embeddings = max_position_embeddings
         self.dropout = dropout
-        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        super().__init__(**kwargs)
 
 
 class _Attention(nn.Module):
@@ -64,21 +63,17 @@ class _Attention(nn.Module):
     def __init__(self, config: CharacterEncoderConfig) -> None:
         super().__init__()
         self.heads = config.num_attention_heads
-        self.dropout = config.dropout
         self.projection = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, mask: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, bias: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
         batch, length, width = hidden.shape
         shape = (batch, length, 3, self.heads, width // self.heads)
         query, key, value = self.projection(hidden).view(shape).permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = nn.functional.scaled_dot_product_attention(
-            _rotate(query, cosine, sine),
-            _rotate(key, cosine, sine),
-            value,
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+        # Written out: at the length of a sentence the fused kernels are slower on CPUs.
+        scores = _rotate(query, cosine, sine) @ _rotate(key, cosine, sine).transpose(-1, -2)
+        weights = (scores * shape[-1] ** -0.5 + bias).softmax(dim=-1)
+        mixed = weights.to(value.dtype) @ value
         return cast(Tensor, self.output(mixed.transpose(1, 2).reshape(batch, length, width)))
 
 
@@ -99,24 +94,23 @@ class _Block(nn.Module):
         self.feed_forward = nn.Sequential(
             nn.Linear(width, config.intermediate_size),
             nn.GELU(),
-            nn.Dropout(config.dropout),
             nn.Linear(config.intermediate_size, width),
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = TextDropout(config.dropout)
 
     def forward(
-        self, hidden: Tensor, present: Tensor, mask: Tensor, cosine: Tensor, sine: Tensor
+        self, hidden: Tensor, present: Tensor, bias: Tensor, cosine: Tensor, sine: Tensor
     ) -> Tensor:
         # Padding is zeroed before it is mixed in: a text's answer must not depend on its batch.
         local = (self.local_norm(hidden) * present).transpose(1, 2)
         local = nn.functional.gelu(self.local(local).transpose(1, 2))
         hidden = hidden + self.dropout(self.local_output(local))
-        attended = self.attention(self.attention_norm(hidden), mask, cosine, sine)
+        attended = self.attention(self.attention_norm(hidden), bias, cosine, sine)
         hidden = hidden + self.dropout(attended)
         return cast(Tensor, hidden + self.dropout(self.feed_forward(self.forward_norm(hidden))))
 
 
-class CharacterEncoder(PreTrainedModel):
+class CharacterEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     """The built-in encoder: input_ids int64[B,L], attention_mask int64[B,L] -> float[B,L,H]."""
 
     config_class = CharacterEncoderConfig
@@ -124,13 +118,11 @@ class CharacterEncoder(PreTrainedModel):
 
     def __init__(self, config: CharacterEncoderConfig) -> None:
         super().__init__(config)
-        self.embeddings = nn.Embedding(
-            config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id
-        )
-        self.dropout = nn.Dropout(config.dropout)
+        self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.dropout = TextDropout(config.dropout)
         self.blocks = nn.ModuleList(_Block(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.LayerNorm(config.hidden_size)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Linear | nn.Conv1d):
@@ -148,10 +140,11 @@ class CharacterEncoder(PreTrainedModel):
             attention_mask = torch.ones_like(input_ids)
         cosine, sine = self._rotary(input_ids.shape[1], input_ids.device)
         present = attention_mask.unsqueeze(-1).to(self.embeddings.weight.dtype)
-        mask = attention_mask[:, None, None, :].bool()
+        # Added to the attention scores: nothing at tokens, minus infinity in effect at padding.
+        bias = (1.0 - present[:, None, None, :, 0]) * torch.finfo(present.dtype).min
         hidden = self.dropout(self.embeddings(input_ids))
         for block in self.blocks:
-            hidden = block(hidden, present, mask, cosine, sine)
+            hidden = block(hidden, present, bias, cosine, sine)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))
 
     def _rotary(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -219,7 +212,6 @@ def built_in_encoder(
         num_hidden_layers=layers,
         num_attention_heads=max(1, hidden_size // 64),
         intermediate_size=4 * hidden_size,
-        max_position_embeddings=max_tokens,
         dropout=dropout,
     )
     return LoadedEncoder(

@@ -66,9 +66,8 @@ def build_examples(
         except TextTooLong:
             examples.left_out["text too long"] += 1
             continue
-        ranges: dict[tuple[int, int], int] = {}
-        types: list[int] = []
-        index_of: list[int | None] = []
+        classes: dict[tuple[int, int], int] = {}
+        places: list[tuple[int, int] | None] = []
         for entity in document.entities:
             span = align(encoded, entity.start, entity.end)
             if span is None:
@@ -76,21 +75,22 @@ def build_examples(
             elif span[1] - span[0] > max_span_tokens:
                 examples.left_out["entity too wide"] += 1
                 span = None
-            elif span not in ranges:
-                ranges[span] = len(ranges)
-                types.append(entity_classes[entity.type])
-            elif types[ranges[span]] != entity_classes[entity.type]:
+            elif (
+                classes.setdefault(span, entity_classes[entity.type]) != entity_classes[entity.type]
+            ):
                 examples.left_out["second entity type on a span"] += 1
-            index_of.append(None if span is None else ranges[span])
+            places.append(span)
+        spans = tuple(classes)
+        index_of = {span: index for index, span in enumerate(spans)}
         pairs: dict[tuple[int, int], frozenset[int]] = {}
         for relation in document.relations:
-            head, tail = index_of[relation.head], index_of[relation.tail]
+            head, tail = places[relation.head], places[relation.tail]
             if head is None or tail is None:
                 examples.left_out["relation of an entity that was left out"] += 1
             elif head == tail:
                 examples.left_out["relation of a span with itself"] += 1
             else:
-                classes = pairs.get((head, tail), frozenset())
-                pairs[head, tail] = classes | {relation_classes[relation.type]}
-        examples.items.append(Example(document, encoded, tuple(ranges), tuple(types), pairs))
+                pair = index_of[head], index_of[tail]
+                pairs[pair] = pairs.get(pair, frozenset()) | {relation_classes[relation.type]}
+        examples.items.append(Example(document, encoded, spans, tuple(classes.values()), pairs))
     return examples

@@ -18,7 +18,7 @@ _EXAMPLE_TEXTS, _EXAMPLE_TOKENS = 3, 17
 
 
 class SpansGraph(nn.Module):
-    """input_ids, attention_mask int64[B,L] -> hidden [B,L,H], span_logits [B,L,W,E+1], vector [B,H].
+    """Ids and mask int64[B,L] -> hidden [B,L,H], span logits [B,L,W,E+1], vector [B,H].
 
     The vector is the mean of the hidden states over the real tokens, of length 1.
     """

@@ -10,14 +10,14 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from slcolm_services.errors import Cancelled
-from slcolm_services.training.checkpoint import Checkpoints, EpochRecord, RunState
+from slcolm_services.training.checkpoint import Checkpoints, RunState
 from slcolm_services.training.examples import Example
 from slcolm_services.training.model import SpanModel
 from slcolm_services.training.options import Settings
@@ -72,6 +72,7 @@ class Trainer:
         self._evaluate = evaluate
         self._checkpoints = checkpoints
         self._device = next(model.parameters()).device
+        self._bfloat16 = has_fast_bfloat16(self._device)
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(model, settings.weight_decay), lr=settings.learning_rate
         )
@@ -99,47 +100,36 @@ class Trainer:
         steps = -(-len(examples) // settings.batch_size)
         state = self._checkpoints.load(self.model, self._average.model, self._optimizer)
         clock = _Clock(state.epoch * steps, settings.epochs * steps)
-        while state.epoch < settings.epochs and state.epochs_since_best < settings.patience:
-            epoch = state.epoch + 1
-            seen: list[float] = []
+
+        def report(step: int, losses: Sequence[float]) -> None:
             progress = Progress(
                 "train",
-                epoch,
-                settings.epochs,
+                epoch=-(-step // steps),
+                epochs=settings.epochs,
+                step=step,
                 steps=settings.epochs * steps,
+                loss=float(np.mean(losses)),
                 dev_f1=state.history[-1].relation_f1 if state.history else 0.0,
                 best_dev_f1=state.best.relation_f1 if state.best else 0.0,
+                eta_seconds=clock.remaining_seconds(step),
             )
-            for batch in self._batches(examples, epoch):
+            on_progress(progress)
+
+        while state.epoch < settings.epochs and state.epochs_since_best < settings.patience:
+            losses: list[float] = []
+            for step, batch in enumerate(
+                self._batches(examples, state.epoch + 1), state.epoch * steps
+            ):
                 if should_stop():
-                    raise Cancelled("training was cancelled", metadata={"epoch": str(epoch)})
-                step = state.epoch * steps + len(seen)
+                    raise Cancelled("training was cancelled")
                 self._set_learning_rate(step, settings.epochs * steps)
-                seen.append(self._step(batch))
-                if len(seen) % _STEPS_A_REPORT == 0:
-                    on_progress(
-                        replace(
-                            progress,
-                            step=step + 1,
-                            loss=float(np.mean(seen)),
-                            eta_seconds=clock.remaining_seconds(step + 1),
-                        )
-                    )
+                losses.append(self._step(batch))
+                if len(losses) % _STEPS_A_REPORT == 0:
+                    report(step + 1, losses)
             score = self._evaluate(self._average.model)
-            record = EpochRecord(epoch, float(np.mean(seen)), score.relation_f1, score.entity_f1)
-            state = state.after(record)
+            state = state.after(float(np.mean(losses)), score.relation_f1, score.entity_f1)
             self._checkpoints.save(state, self.model, self._average.model, self._optimizer)
-            assert state.best is not None
-            on_progress(
-                replace(
-                    progress,
-                    step=epoch * steps,
-                    loss=record.loss,
-                    dev_f1=record.relation_f1,
-                    best_dev_f1=state.best.relation_f1,
-                    eta_seconds=clock.remaining_seconds(epoch * steps),
-                )
-            )
+            report(state.epoch * steps, losses)
         self._checkpoints.load_best(self.model)
         return state
 
@@ -166,8 +156,7 @@ class Trainer:
     def _loss(self, batch: Batch) -> Tensor:
         """Entity cross-entropy plus weighted relation binary cross-entropy (SpERT, 3.4)."""
         input_ids = self._drop_tokens(batch.input_ids, batch.spans)
-        cuda = self._device.type == "cuda"
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=cuda):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             entities, relations = self.model(
                 input_ids, batch.attention_mask, batch.spans, batch.pairs
             )
@@ -195,6 +184,16 @@ class Trainer:
             group["lr"] = self._settings.learning_rate * factor
 
 
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies matrices much faster in bfloat16 than in float32.
+
+    CUDA devices do, and CPUs with matrix tiles (AMX), by ten times and more.
+    """
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    return device.type == "cuda"
+
+
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
     """Linear rise to 1 over the share `warmup` of the steps, then linear fall to 0."""
     rising = max(1, round(steps * warmup))
@@ -218,15 +217,14 @@ class _Average:
     def __init__(self, model: SpanModel, decay: float) -> None:
         self.model = copy.deepcopy(model).eval() if decay else model
         self._decay = decay
-        self._updates = 0
 
     @torch.no_grad()
     def update(self, model: SpanModel) -> None:
         """Take in the weights after a step."""
         if not self._decay:
             return
-        weights = list(self.model.parameters())
-        torch._foreach_lerp_(weights, list(model.parameters()), 1 - self._decay)  # noqa: SLF001
+        for kept, new in zip(self.model.parameters(), model.parameters(), strict=True):
+            kept.lerp_(new, 1 - self._decay)
 
 
 class _Clock:

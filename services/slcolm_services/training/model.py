@@ -20,6 +20,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from slcolm_services.training.dropout import TextDropout
+
+_RARE = -4.0
+"""First logit of a relation: a probability of about 0.02."""
+
 
 class RangeMax:
     """Maximum over any token range of any text of a batch, from a table of doubling ranges.
@@ -67,14 +72,18 @@ class RangeMax:
 class SpanModel(nn.Module):
     """Encoder with an entity head over spans and a relation head over pairs of spans.
 
+    The entity head is SpERT's linear layer over [span; width; context], written as the sum of its
+    three parts: each is applied to what it depends on, so nothing is concatenated for every span.
+    The width embedding and its part of the layer are one table. The relation head has a hidden
+    layer, without which it could only add up what head and tail say, each by itself.
+
     Args:
         encoder: Any module that gives `last_hidden_state` float[B,L,H].
         entity_types: Number of types E; class 0 of the entity logits is "no entity".
         relation_types: Number of types R.
         max_span_tokens: W, the longest span that can be an entity.
         max_tokens: The longest text.
-        width_size: Size of the width embedding.
-        dropout: On the inputs of both heads.
+        dropout: Share of the encoder's output features that training drops, text by text.
     """
 
     def __init__(
@@ -85,23 +94,32 @@ class SpanModel(nn.Module):
         relation_types: int,
         max_span_tokens: int,
         max_tokens: int,
-        width_size: int = 25,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        hidden = encoder.config.hidden_size
+        hidden: int = encoder.config.hidden_size
         self.encoder = encoder
         self.max_span_tokens = max_span_tokens
-        self.pair_levels = max_tokens.bit_length()
-        self.widths = nn.Embedding(max_span_tokens + 1, width_size)
-        self.dropout = nn.Dropout(dropout)
-        self.entity_head = nn.Linear(2 * hidden + width_size, entity_types + 1)
-        self.relation_head = nn.Linear(3 * hidden + 2 * width_size, relation_types)
+        self.levels = max_tokens.bit_length()
+        self.dropout = TextDropout(dropout)
+        self.entity_span = nn.Linear(hidden, entity_types + 1)
+        self.entity_context = nn.Linear(hidden, entity_types + 1, bias=False)
+        self.entity_width = nn.Embedding(max_span_tokens + 1, entity_types + 1)
+        self.relation_head = nn.Linear(hidden, hidden)
+        self.relation_tail = nn.Linear(hidden, hidden, bias=False)
+        self.relation_between = nn.Linear(hidden, hidden, bias=False)
+        self.head_width = nn.Embedding(max_span_tokens + 1, hidden)
+        self.tail_width = nn.Embedding(max_span_tokens + 1, hidden)
+        self.relation_output = nn.Linear(hidden, relation_types)
+        for table in (self.entity_width, self.head_width, self.tail_width):
+            nn.init.normal_(table.weight, std=0.02)
+        # Relations are rare: without this the first steps are spent on learning just that.
+        nn.init.constant_(self.relation_output.bias, _RARE)
 
     def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Token states, float[B,L,H], of int64[B,L] ids and mask."""
         output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        return cast(Tensor, output.last_hidden_state)
+        return cast(Tensor, self.dropout(output.last_hidden_state))
 
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, spans: Tensor, pairs: Tensor
@@ -118,12 +136,17 @@ class SpanModel(nn.Module):
             Entity logits float[M,E+1] and relation logits float[P,R].
         """
         hidden = self.encode(input_ids, attention_mask)
-        maximum = RangeMax(hidden, self.pair_levels)
-        pooled = maximum(spans[:, 0], spans[:, 1], spans[:, 2])
-        widths = self._width(spans[:, 2] - spans[:, 1])
-        context = hidden[:, 0][spans[:, 0]]
-        entities = self.entity_head(self.dropout(torch.cat([pooled, widths, context], dim=-1)))
-        return entities, self._relations(maximum, pooled, spans, pairs)
+        maximum = RangeMax(hidden, min(self.levels, hidden.shape[1].bit_length()))
+        text, first, end = spans.unbind(dim=1)
+        pooled = maximum(text, first, end)
+        entities = (
+            self.entity_span(pooled)
+            + self.entity_width(end - first)
+            + self.entity_context(hidden[:, 0])[text]
+        )
+        # Only gold spans are paired in training; the others need no projection.
+        used = int(pairs.max()) + 1 if len(pairs) else 0
+        return entities, self._relations(maximum, pooled[:used], spans[:used], pairs)
 
     def span_logits(self, hidden: Tensor) -> Tensor:
         """Entity logits of every span, float[B,L,W,E+1]: from token i on, w + 1 tokens wide.
@@ -133,40 +156,28 @@ class SpanModel(nn.Module):
         length = hidden.shape[1]
         positions = torch.arange(length, device=hidden.device)
         pooled = [hidden]
-        for _ in range(1, self.max_span_tokens):
-            shifted = (positions + len(pooled)).clamp(max=length - 1)
+        for size in range(1, self.max_span_tokens):
+            shifted = (positions + size).clamp(max=length - 1)
             pooled.append(torch.maximum(pooled[-1], hidden.index_select(1, shifted)))
-        sizes = torch.arange(1, self.max_span_tokens + 1, device=hidden.device)
-        # The head is linear: its three parts are applied to what each depends on, and added.
-        width = hidden.shape[-1]
-        span_part, width_part, context_part = self.entity_head.weight.split(
-            [width, self.widths.embedding_dim, width], dim=1
-        )
-        logits = torch.stack([spans @ span_part.T for spans in pooled], dim=2)
-        logits = logits + (self._width(sizes) @ width_part.T + self.entity_head.bias)
-        return logits + (hidden[:, 0] @ context_part.T)[:, None, None, :]
+        logits = torch.stack([cast(Tensor, self.entity_span(spans)) for spans in pooled], dim=2)
+        context = self.entity_context(hidden[:, 0])
+        return cast(Tensor, logits + self.entity_width.weight[1:] + context[:, None, None, :])
 
     def relation_logits(self, hidden: Tensor, spans: Tensor, pairs: Tensor) -> Tensor:
         """Relation logits float[P,R] of `pairs` of `spans`; shapes as in `forward`."""
-        maximum = RangeMax(hidden, self.pair_levels)
+        maximum = RangeMax(hidden, self.levels)
         pooled = maximum(spans[:, 0], spans[:, 1], spans[:, 2])
         return self._relations(maximum, pooled, spans, pairs)
 
     def _relations(self, maximum: RangeMax, pooled: Tensor, spans: Tensor, pairs: Tensor) -> Tensor:
+        widths = (spans[:, 2] - spans[:, 1]).clamp(max=self.max_span_tokens)
+        as_head = self.relation_head(pooled) + self.head_width(widths)
+        as_tail = self.relation_tail(pooled) + self.tail_width(widths)
         head, tail = spans[pairs[:, 0]], spans[pairs[:, 1]]
         between = maximum(
             head[:, 0],
             torch.minimum(head[:, 2], tail[:, 2]),
             torch.maximum(head[:, 1], tail[:, 1]),
         )
-        features = [
-            pooled[pairs[:, 0]],
-            pooled[pairs[:, 1]],
-            between,
-            self._width(head[:, 2] - head[:, 1]),
-            self._width(tail[:, 2] - tail[:, 1]),
-        ]
-        return cast(Tensor, self.relation_head(self.dropout(torch.cat(features, dim=-1))))
-
-    def _width(self, size: Tensor) -> Tensor:
-        return cast(Tensor, self.widths(size.clamp(max=self.max_span_tokens)))
+        joined = as_head[pairs[:, 0]] + as_tail[pairs[:, 1]] + self.relation_between(between)
+        return cast(Tensor, self.relation_output(nn.functional.gelu(joined)))

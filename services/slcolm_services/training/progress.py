@@ -34,3 +34,8 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+def ignore(progress: Progress) -> None:
+    """Listener of a run that nobody watches."""
+    del progress

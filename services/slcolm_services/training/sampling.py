@@ -144,7 +144,7 @@ def length_batches(
     order is shuffled again: little padding, yet another composition in every epoch.
     """
     order = rng.permutation(len(lengths))
-    batches = []
+    batches: list[NDArray[np.int64]] = []
     for start in range(0, len(order), batch_size * pool):
         part = order[start : start + batch_size * pool]
         part = part[np.argsort([lengths[index] for index in part], kind="stable")]

@@ -26,7 +26,7 @@ from slcolm_services.model.folder import (
 from slcolm_services.model.tokenization import TextTokenizer
 from slcolm_services.runtime.cpu import available_cpus
 from slcolm_services.training.calibration import calibrate_entities, calibrate_relations
-from slcolm_services.training.card import Card, versions, write_card
+from slcolm_services.training.card import Card, write_card
 from slcolm_services.training.checkpoint import Checkpoints
 from slcolm_services.training.dev import choose_threshold, predict, score
 from slcolm_services.training.encoder import LoadedEncoder, built_in_encoder, pretrained_encoder
@@ -36,8 +36,9 @@ from slcolm_services.training.loop import DevScore, Trainer
 from slcolm_services.training.model import SpanModel
 from slcolm_services.training.options import Settings, TrainOptions, settle
 from slcolm_services.training.parity import check_parity
-from slcolm_services.training.progress import OnProgress, Progress
+from slcolm_services.training.progress import OnProgress, Progress, ignore
 from slcolm_services.training.sampling import Sampler
+from slcolm_services.training.versions import versions
 
 _TRAINING_THRESHOLD = 0.4
 """Relation threshold while training (SpERT's); the model's own is chosen on dev at the end."""
@@ -66,7 +67,7 @@ def train(
     *,
     work_dir: Path,
     output: Path,
-    on_progress: OnProgress = lambda progress: None,
+    on_progress: OnProgress = ignore,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainedModel:
     """Train, calibrate, export and check a span model.

@@ -1,0 +1,25 @@
+"""Puts the training service together."""
+
+from __future__ import annotations
+
+from slcolm.training.v1 import training_pb2, training_pb2_grpc
+from slcolm_services.runtime.service import Service
+from slcolm_services.runtime.store import ArtifactStore
+from slcolm_services.training.config import TrainingConfig
+from slcolm_services.training.runner import JobRunner
+from slcolm_services.training.servicer import TrainingServicer
+
+_NAME = training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name
+
+
+def build(config: TrainingConfig) -> Service:
+    """The training service as the runtime starts it; it needs nothing loaded."""
+    servicer = TrainingServicer(config, JobRunner(config, ArtifactStore(config.store)))
+    return Service(
+        name=_NAME,
+        register=lambda server: training_pb2_grpc.add_TrainingServiceServicer_to_server(
+            servicer, server
+        ),
+        # A training takes as long as it takes; one at a time is the runner's own limit.
+        unlimited_methods=frozenset({f"/{_NAME}/Train"}),
+    )
