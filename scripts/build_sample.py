@@ -35,7 +35,7 @@ MIN_LENGTH, MAX_LENGTH = 8, 45
 """Bounds of a sentence in characters."""
 RUN = 12
 """Characters in a row that no two splits may share."""
-RECURRING = 0.3
+RECURRING = 0.35
 """Share of names in dev and test that are drawn from the names of train."""
 _DRAWS = 200
 
