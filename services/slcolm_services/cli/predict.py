@@ -108,7 +108,8 @@ def _text_lines(path: Path) -> Iterator[Record]:
         raise DataInvalid(f"{path} cannot be read", violations=[problem]) from error
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield Record(number, Document(str(number), line.removesuffix("\r")))
+            document = Document(str(number), line.removesuffix("\r"))
+            yield Record(number, document, (), id=document.id)
 
 
 def _refusal(path: Path, failures: Sequence[Problem]) -> DataInvalid:
