@@ -14,13 +14,15 @@ class EvaluationConfig:
 
     Attributes:
         max_merge_items: Sentences in one `Merge`.
-        max_scored_sentences: Gold sentences in one `FitPolicy`, `Score` or `Compare`.
+        max_fit_sentences: Gold sentences in one `FitPolicy`, which merges each about 90 times.
+        max_scored_sentences: Gold sentences in one `Score` or `Compare`.
         max_bootstrap_samples: Resamples that a caller may ask for.
         entity_filter: `slm`: mentions of an LLM triple must be among the SLM's entities; `text`:
             they must stand in the text.
     """
 
     max_merge_items: int = 1024
+    max_fit_sentences: int = 5_000
     max_scored_sentences: int = 50_000
     max_bootstrap_samples: int = 10_000
     entity_filter: str = "slm"
@@ -35,6 +37,7 @@ class EvaluationConfig:
             FieldViolation(name, f"must be at least 1, got {value}")
             for name, value in (
                 ("max_merge_items", self.max_merge_items),
+                ("max_fit_sentences", self.max_fit_sentences),
                 ("max_scored_sentences", self.max_scored_sentences),
                 ("max_bootstrap_samples", self.max_bootstrap_samples),
             )

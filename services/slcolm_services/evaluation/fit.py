@@ -22,7 +22,7 @@ from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.evaluation.merge import merge
 from slcolm_services.evaluation.policy import EntityFilter, Mode, Policy, default_policy
 from slcolm_services.evaluation.weak_types import weak_types
-from slcolm_services.scoring.bootstrap import macro_f1_pr, micro_f1, resample
+from slcolm_services.scoring.bootstrap import draw, macro_f1_pr, micro_f1, weighted_totals
 from slcolm_services.scoring.counts import CountMatrix, FloatArray
 from slcolm_services.scoring.strict import (
     DEFAULT_SEED,
@@ -132,8 +132,13 @@ def fit(
         training_counts=dict(training_counts),
         entity_filter=entity_filter,
     )
-    counted = [(policy, folds.count(policy, schema)) for policy in _candidates(base)]
-    trials = _ranked(counted, training_counts, seed)
+    weights = draw(len(answered), _SAMPLES, np.random.default_rng(seed))
+    trials = _ranked(
+        [
+            _tried(policy, folds.count(policy, schema), weights, training_counts)
+            for policy in _candidates(base)
+        ]
+    )
     chosen = _simplest(trials)
     return Fit(replace(chosen.policy, provenance=_provenance(chosen, trials, dev)), trials)
 
@@ -194,37 +199,42 @@ def _objective(totals: FloatArray) -> FloatArray:
     return (micro_f1(totals) + macro_f1_pr(totals)) / 2
 
 
-def _ranked(
-    counted: Sequence[tuple[Policy, StrictCounts]],
-    training_counts: Mapping[str, int],
-    seed: int,
-) -> tuple[Trial, ...]:
-    matrices = [counts.matrix.with_gold() for _, counts in counted]
-    objectives = [float(_objective(matrix.totals().astype(np.float64))) for matrix in matrices]
-    resampled = _resampled_objectives(matrices, seed)
-    best = int(np.argmax(objectives))
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """A policy with its objective, on dev and on each resample of dev."""
+
+    policy: Policy
+    scores: Scores
+    objective: float
+    resampled: FloatArray
+
+
+def _tried(
+    policy: Policy, counts: StrictCounts, weights: FloatArray, training_counts: Mapping[str, int]
+) -> _Tried:
+    matrix = counts.matrix.with_gold()
+    return _Tried(
+        policy,
+        score(counts, training_counts),
+        float(_objective(matrix.totals().astype(np.float64))),
+        _objective(weighted_totals(matrix, weights)),
+    )
+
+
+def _ranked(tried: Sequence[_Tried]) -> tuple[Trial, ...]:
+    best = max(tried, key=lambda item: item.objective)
     trials = [
         Trial(
-            policy=policy,
-            scores=score(counts, training_counts),
-            objective=objective,
-            standard_error=float(values.std(ddof=1)),
-            gap=objectives[best] - objective,
-            gap_standard_error=float((resampled[best] - values).std(ddof=1)),
+            policy=item.policy,
+            scores=item.scores,
+            objective=item.objective,
+            standard_error=float(item.resampled.std(ddof=1)),
+            gap=best.objective - item.objective,
+            gap_standard_error=float((best.resampled - item.resampled).std(ddof=1)),
         )
-        for (policy, counts), objective, values in zip(counted, objectives, resampled, strict=True)
+        for item in tried
     ]
     return tuple(sorted(trials, key=lambda trial: trial.gap))
-
-
-def _resampled_objectives(matrices: Sequence[CountMatrix], seed: int) -> FloatArray:
-    """The objective of every policy on the same resamples, shape (policies, samples)."""
-    types = matrices[0].types
-    side_by_side = CountMatrix(
-        types * len(matrices), np.concatenate([matrix.values for matrix in matrices], axis=1)
-    )
-    totals = resample(side_by_side, _SAMPLES, seed)
-    return _objective(totals.reshape(_SAMPLES, len(matrices), len(types), 3)).T
 
 
 def _simplest(trials: Sequence[Trial]) -> Trial:

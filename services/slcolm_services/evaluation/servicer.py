@@ -112,12 +112,9 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
 
     def _fit(self, request: evaluation_pb2.FitPolicyRequest) -> evaluation_pb2.FitPolicyResponse:
         schema = schema_from_wire(request.schema)
-        gold = self._gold(request.gold)
-        check_batch(
-            [item.prediction.id for item in request.items],
-            field="items",
-            limit=self._config.max_scored_sentences,
-        )
+        limit = self._config.max_fit_sentences
+        gold = _gold(request.gold, limit)
+        check_batch([item.prediction.id for item in request.items], field="items", limit=limit)
         entity_filter = entity_filter_of(self._config.entity_filter, "entity_filter")
         items = [
             _read_item(item, f"items[{index}]", schema, entity_filter)
@@ -141,7 +138,8 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         )
 
     def _score(self, request: evaluation_pb2.ScoreRequest) -> evaluation_pb2.ScoreResponse:
-        schema, gold = schema_from_wire(request.schema), self._gold(request.gold)
+        schema = schema_from_wire(request.schema)
+        gold = _gold(request.gold, self._config.max_scored_sentences)
         training_counts = dict(request.training_counts)
         if request.protocol == "span":
             self._check_predictions(request.predictions, "predictions")
@@ -163,7 +161,8 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         )
 
     def _compare(self, request: evaluation_pb2.CompareRequest) -> evaluation_pb2.CompareResponse:
-        schema, gold = schema_from_wire(request.schema), self._gold(request.gold)
+        schema = schema_from_wire(request.schema)
+        gold = _gold(request.gold, self._config.max_scored_sentences)
         training_counts = dict(request.training_counts)
         samples = self._samples(request.bootstrap_samples) or _DEFAULT_SAMPLES
         baseline = self._count(gold, request.baseline, "baseline", schema)
@@ -175,14 +174,6 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
             micro_f1=difference_to_wire(comparison.micro_f1),
             macro_f1_pr=difference_to_wire(comparison.macro_f1_pr),
         )
-
-    def _gold(self, messages: Sequence[common_pb2.Document]) -> list[Document]:
-        limit = self._config.max_scored_sentences
-        check_batch([document.id for document in messages], field="gold", limit=limit)
-        return [
-            document_from_wire(document, f"gold[{index}]")
-            for index, document in enumerate(messages)
-        ]
 
     def _check_predictions(
         self, systems: Sequence[evaluation_pb2.ScoredSystem], field: str
@@ -210,6 +201,13 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
                 violations=[FieldViolation("bootstrap_samples", problem)],
             )
         return asked
+
+
+def _gold(messages: Sequence[common_pb2.Document], limit: int) -> list[Document]:
+    check_batch([document.id for document in messages], field="gold", limit=limit)
+    return [
+        document_from_wire(document, f"gold[{index}]") for index, document in enumerate(messages)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

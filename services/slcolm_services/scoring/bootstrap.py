@@ -53,18 +53,28 @@ def resample(matrix: CountMatrix, samples: int, seed: int) -> FloatArray:
     Returns:
         Totals of shape (samples, types, 3).
     """
-    sentences, types, _ = matrix.values.shape
-    if sentences == 0:
-        return np.zeros((samples, types, 3))
-    flat = matrix.values.reshape(sentences, types * 3).astype(np.float64)
+    sentences = len(matrix.values)
     generator = np.random.default_rng(seed)
+    block = max(1, _CELLS_PER_BLOCK // max(1, sentences))
+    sizes = [min(block, samples - start) for start in range(0, samples, block)]
+    return np.concatenate(
+        [weighted_totals(matrix, draw(sentences, size, generator)) for size in sizes]
+    )
+
+
+def draw(sentences: int, samples: int, generator: np.random.Generator) -> FloatArray:
+    """How often each sentence is drawn in each resample, shape (samples, sentences)."""
+    if sentences == 0:
+        return np.zeros((samples, 0))
     evenly = np.full(sentences, 1 / sentences)
-    block = max(1, _CELLS_PER_BLOCK // sentences)
-    totals = [
-        generator.multinomial(sentences, evenly, size=min(block, samples - start)) @ flat
-        for start in range(0, samples, block)
-    ]
-    return np.concatenate(totals).reshape(samples, types, 3)
+    return generator.multinomial(sentences, evenly, size=samples).astype(np.float64)
+
+
+def weighted_totals(matrix: CountMatrix, weights: FloatArray) -> FloatArray:
+    """Totals of shape (samples, types, 3) with `weights` of shape (samples, sentences)."""
+    sentences, types, _ = matrix.values.shape
+    flat = matrix.values.reshape(sentences, types * 3).astype(np.float64)
+    return (weights @ flat).reshape(len(weights), types, 3)
 
 
 def interval(values: FloatArray) -> Interval:
