@@ -21,7 +21,9 @@ MAX_ANSWER_CHARS = 200_000
 """Longest answer that is read; the rest is cut."""
 
 _MAX_FAILURES = 64
-_MAX_REPAIR_CHARS = 50_000
+_MAX_REPAIR_CHARS = 4_000
+"""What json_repair is given: its time grows with the square of the quotation marks."""
+
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 
 
@@ -58,6 +60,7 @@ def readings(answer: str) -> Iterator[Reading]:
             text[first : last + 1], around, fenced + Counter({"surrounding_text": 1})
         )
     yield from _objects(text, fenced)
+    yield from _objects(text, fenced, unfinished=True)
     if first >= 0:
         yield from _guessed(text[first:], fenced)
 
@@ -71,7 +74,7 @@ def _strict(text: str, whole: str, repairs: Counter[str]) -> Iterator[Reading]:
     yield Reading((value,), "" if whole is text else whole, found)
 
 
-def _objects(text: str, repairs: Counter[str]) -> Iterator[Reading]:
+def _objects(text: str, repairs: Counter[str], *, unfinished: bool = False) -> Iterator[Reading]:
     """Every object that can be cut out of the text, outermost first."""
     found = Counter(repairs)
     values: list[Value] = []
@@ -80,7 +83,7 @@ def _objects(text: str, repairs: Counter[str]) -> Iterator[Reading]:
     while failures < _MAX_FAILURES and (start := text.find("{", position)) >= 0:
         outside.append(text[position:start])
         try:
-            value, position, needed = read_value(text, start)
+            value, position, needed = read_value(text, start, unfinished=unfinished)
         except Unreadable:
             position = start + 1
             failures += 1

@@ -16,18 +16,24 @@ Value: TypeAlias = "dict[str, Value] | list[Value] | str | float | bool | None"
 MAX_DEPTH = 32
 """Deepest nesting that is read."""
 
+_MAX_STRAY_QUOTES = 200
 _SPACE = re.compile(r"[\s\ufeff]*")
 _NUMBER = re.compile(r"[-+]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,3})?")
 _WORDS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
 _WORD = re.compile(r"\w+")
 _CLOSING = {"[": "]", "(": ")"}
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’"}
+_PLAIN = {quote: re.compile(rf"[^\\{quote}]+") for quote in _QUOTES.values()}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _AFTER_STRING = re.compile(r"[\s\ufeff]*(?:[,:\]})，：]|$)")
 
 
 class Unreadable(ValueError):
     """No value can be read at this place."""
+
+
+class _Ended(Unreadable):
+    """The text ends inside a value."""
 
 
 def merge(first: Value, second: Value) -> Value:
@@ -58,8 +64,16 @@ def object_of(pairs: Iterable[tuple[str, Value]], repairs: Counter[str]) -> dict
     return merged
 
 
-def read_value(text: str, start: int = 0) -> tuple[Value, int, Counter[str]]:
+def read_value(
+    text: str, start: int = 0, *, unfinished: bool = False
+) -> tuple[Value, int, Counter[str]]:
     """Read the value that begins at `start`.
+
+    Args:
+        text: The text.
+        start: Offset of the value's first character.
+        unfinished: Whether objects and lists that the text's end cuts off are given as far as they
+            go, without the member that was cut.
 
     Returns:
         The value, the offset one past its end, and the repairs that were needed, by name. A style
@@ -68,7 +82,7 @@ def read_value(text: str, start: int = 0) -> tuple[Value, int, Counter[str]]:
     Raises:
         Unreadable: There is no value here, it does not end, or it is nested too deeply.
     """
-    reader = _Reader(text, start)
+    reader = _Reader(text, start, unfinished=unfinished)
     value = reader.value(0)
     return value, reader.position, reader.repairs
 
@@ -76,8 +90,9 @@ def read_value(text: str, start: int = 0) -> tuple[Value, int, Counter[str]]:
 class _Reader:
     """Recursive descent over one text."""
 
-    def __init__(self, text: str, start: int) -> None:
+    def __init__(self, text: str, start: int, *, unfinished: bool) -> None:
         self.text = text
+        self.unfinished = unfinished
         self.position = start
         self.repairs: Counter[str] = Counter()
 
@@ -104,16 +119,21 @@ class _Reader:
     def _object(self, depth: int) -> dict[str, Value]:
         self.position += 1
         pairs: list[tuple[str, Value]] = []
-        while self._peek() != "}":
-            if self._peek() not in _QUOTES:
-                raise Unreadable(f"no key at {self.position}")
-            key = self._string()
-            if self._peek() not in (":", "："):
-                raise Unreadable(f"no colon at {self.position}")
+        try:
+            while self._peek() != "}":
+                if self._peek() not in _QUOTES:
+                    raise Unreadable(f"no key at {self.position}")
+                key = self._string()
+                if self._peek() not in (":", "："):
+                    raise Unreadable(f"no colon at {self.position}")
+                self.position += 1
+                pairs.append((key, self.value(depth + 1)))
+                self._comma("}")
             self.position += 1
-            pairs.append((key, self.value(depth + 1)))
-            self._comma("}")
-        self.position += 1
+        except _Ended:
+            if not self.unfinished:
+                raise
+            self.repairs["unfinished"] = 1
         return object_of(pairs, self.repairs)
 
     def _list(self, depth: int) -> list[Value]:
@@ -122,10 +142,15 @@ class _Reader:
             self.repairs["python_literal"] = 1
         self.position += 1
         items: list[Value] = []
-        while self._peek() != closing:
-            items.append(self.value(depth + 1))
-            self._comma(closing)
-        self.position += 1
+        try:
+            while self._peek() != closing:
+                items.append(self.value(depth + 1))
+                self._comma(closing)
+            self.position += 1
+        except _Ended:
+            if not self.unfinished:
+                raise
+            self.repairs["unfinished"] = 1
         return items
 
     def _comma(self, closing: str) -> None:
@@ -147,16 +172,20 @@ class _Reader:
         self.position += 1
         parts: list[str] = []
         while True:
+            plain = _PLAIN[closing].match(self.text, self.position)
+            if plain:
+                parts.append(plain[0])
+                self.position = plain.end()
             character = self._take()
             if character == "\\":
                 parts.append(self._escape())
-            elif character != closing:
-                parts.append(character)
             elif _AFTER_STRING.match(self.text, self.position):
                 return "".join(parts)
             else:
                 # A quotation mark that nothing structural follows belongs to the text.
                 self.repairs["stray_quote"] += 1
+                if self.repairs["stray_quote"] > _MAX_STRAY_QUOTES:
+                    raise Unreadable("more quotation marks than text")
                 parts.append(character)
 
     def _escape(self) -> str:
@@ -173,7 +202,7 @@ class _Reader:
 
     def _take(self) -> str:
         if self.position >= len(self.text):
-            raise Unreadable("the text ends inside a value")
+            raise _Ended("the text ends inside a value")
         character = self.text[self.position]
         self.position += 1
         return character
@@ -182,5 +211,5 @@ class _Reader:
         space = _SPACE.match(self.text, self.position)
         self.position = space.end() if space else self.position
         if self.position >= len(self.text):
-            raise Unreadable("the text ends inside a value")
+            raise _Ended("the text ends inside a value")
         return self.text[self.position]

@@ -143,9 +143,9 @@ def _by_trigger(
         if candidate.type == schema.fallback_relation:
             continue
         for first, second in _neighbours(document):
-            between = document.text[first.end : second.start]
-            trigger = next((word for word in candidate.triggers if word and word in between), None)
-            if trigger is None:
+            between = fold(document.text[first.end : second.start])
+            trigger = next((word for word in candidate.triggers if fold(word) in between), None)
+            if not trigger:
                 continue
             pairs = [(first, second), (second, first)]
             if not head_comes_first.get(candidate.type, True):

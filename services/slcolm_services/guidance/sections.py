@@ -64,7 +64,7 @@ class _Reader:
             for key, item in value.items():
                 self._field(key, item, depth)
         elif isinstance(value, list):
-            if any(_looks_like_triple(item) for item in value):
+            if _holds_triples(value):
                 self.found.has_relations = True
                 self._relation_section(value, depth)
             else:
@@ -80,7 +80,7 @@ class _Reader:
         elif normalise_label(name, self.schema) is not None:
             self.found.has_relations = True
             self.found.relations.append((name, value))
-        elif _RELATIONS.search(name) and not _is_pairs(value):
+        elif _RELATIONS.search(name) and (_holds_triples(value) or not _is_pairs(value)):
             self.found.has_relations = True
             self._relation_section(value, depth + 1)
         elif _ENTITIES.search(name) and not isinstance(value, str):
@@ -137,7 +137,7 @@ class _Reader:
             if _REASONS.search(key) and isinstance(item, str):
                 self.found.reasons.append(item)
             elif _RELATIONS.search(key) and normalise_label(key, self.schema) is None:
-                if _is_pairs(item):
+                if _is_pairs(item) and not _holds_triples(item):
                     self.found.relations.append((key, item))
                 else:
                     self._relation_section(item, depth + 1)
@@ -182,7 +182,9 @@ def _is_text_list(value: Value, length: int) -> TypeGuard[list[str]]:
     )
 
 
-def _looks_like_triple(value: Value) -> bool:
-    if isinstance(value, dict):
-        return head_and_tail(value) is not None
-    return _is_text_list(value, _TRIPLE)
+def _holds_triples(value: Value) -> bool:
+    """Whether this is a list of triples that name their types themselves."""
+    return isinstance(value, list) and any(
+        head_and_tail(item) is not None if isinstance(item, dict) else _is_text_list(item, _TRIPLE)
+        for item in value
+    )
