@@ -1,0 +1,79 @@
+"""The client as a user's type checker sees it; checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import assert_type
+
+import grpc
+
+from slcolm.common.v1 import common_pb2
+from slcolm.coordinator.v1 import coordinator_pb2
+from slcolm_client import (
+    AsyncClient,
+    AsyncExtractionClient,
+    Client,
+    Entity,
+    Extraction,
+    ExtractionClient,
+    FieldViolation,
+    Prediction,
+    Relation,
+    SlcolmClientError,
+    Triple,
+    connect,
+    connect_aio,
+    wait_until_ready,
+)
+
+
+def synchronous(spec: coordinator_pb2.RunSpec, schema: common_pb2.TaskSchema) -> None:
+    with Client("localhost:50050", timeout_seconds=5) as client:
+        assert_type(client, Client)
+        uploaded = client.upload_dataset("train", Path("train.jsonl"), schema)
+        assert_type(uploaded, coordinator_pb2.UploadDatasetResponse)
+        assert_type(client.create_run(spec), coordinator_pb2.Run)
+        assert_type(client.get_run("r"), coordinator_pb2.Run)
+        assert_type(client.list_runs(), Iterator[coordinator_pb2.Run])
+        assert_type(client.watch_run("r"), Iterator[coordinator_pb2.Run])
+        assert_type(client.download("r", "report.json"), bytes)
+        predictions = client.predict(["text"], run_id="r")
+        assert_type(predictions, tuple[Prediction, ...])
+        assert_type(client.predict({"id": "text"}, run_id="r"), tuple[Prediction, ...])
+        assert_type(predictions[0].triples, tuple[Triple, ...])
+        assert_type(predictions[0].triples[0].probability, float | None)
+        assert_type(predictions[0].error, SlcolmClientError | None)
+        client.predict(["text"])  # type: ignore[call-arg]  # which run?
+        predictions[0].text = "other"  # type: ignore[misc]  # results do not change
+
+
+def extraction() -> None:
+    with ExtractionClient("localhost:50051") as client:
+        found = client.extract(["text"], include_vectors=True)
+        assert_type(found, tuple[Extraction, ...])
+        assert_type(found[0].entities, tuple[Entity, ...])
+        assert_type(found[0].relations[0], Relation)
+        assert_type(found[0].relations[0].head.start, int)
+
+
+def errors(error: SlcolmClientError) -> None:
+    assert_type(error.code, str)
+    assert_type(error.reason, str)
+    assert_type(error.violations, tuple[FieldViolation, ...])
+    assert_type(error.retry_after_seconds, float | None)
+
+
+async def asynchronous(spec: coordinator_pb2.RunSpec) -> None:
+    async with AsyncClient("localhost:50050") as client:
+        assert_type(await client.create_run(spec), coordinator_pb2.Run)
+        assert_type(client.watch_run("r"), AsyncIterator[coordinator_pb2.Run])
+        assert_type(await client.predict(["text"], run_id="r"), tuple[Prediction, ...])
+    async with AsyncExtractionClient("localhost:50051") as extractor:
+        assert_type(await extractor.extract(["text"]), tuple[Extraction, ...])
+
+
+def channels() -> None:
+    assert_type(connect("localhost:50050"), grpc.Channel)
+    assert_type(connect_aio("localhost:50050"), grpc.aio.Channel)
+    assert_type(wait_until_ready(connect("localhost:50050"), timeout_seconds=1), bool)
