@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+import structlog
+
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import (
@@ -27,6 +29,8 @@ from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role, V
 from slcolm_services.retrieval.store import Hit, IndexStore
 
 ResultT = TypeVar("ResultT")
+
+_log = structlog.get_logger(__name__)
 
 _REMEMBERED = 32
 """Finished indexes whose lexicon stays in memory."""
@@ -238,6 +242,7 @@ class Retriever:
 
         await self._run(change)
         self._finished.pop(revision, None)
+        _log.info("index deleted", index_revision=revision)
 
     async def _run(self, work: Callable[[], ResultT]) -> ResultT:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
@@ -277,6 +282,13 @@ class Retriever:
         lexicon = triggers.mine(self._store.gold(manifest.revision, Role.TRAINING), TriggerConfig())
         finished = replace(self._counted(manifest), finished=True, trigger_count=len(lexicon))
         self._store.write_manifest(finished, lexicon)
+        _log.info(
+            "index finished",
+            index_revision=finished.revision,
+            demonstrations=finished.demonstration_count,
+            training=finished.training_count,
+            triggers=finished.trigger_count,
+        )
         return finished
 
     def _counted(self, manifest: Manifest) -> Manifest:

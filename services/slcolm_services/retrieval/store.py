@@ -48,7 +48,7 @@ from slcolm_services.retrieval.triggers import TriggerLexicon
 _PREFIX = "slcolm-index-"
 _MANIFEST_ID = str(uuid.UUID(int=0))
 _MANIFEST_ROLE = "manifest"
-_PAGE = 256
+_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -123,7 +124,7 @@ async def refusal(call: Awaitable[Message]) -> tuple[grpc.StatusCode, str, list[
     """Status code, reason and fields of the error that a call ends with."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    trailers = caught.value.trailing_metadata() or ()
+    trailers: Any = caught.value.trailing_metadata()
     packed = next(value for key, value in trailers if key == DETAILS_TRAILER)
     status = status_pb2.Status.FromString(packed)
     return caught.value.code(), *details(status)
