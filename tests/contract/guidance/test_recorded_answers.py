@@ -90,4 +90,3 @@ def test_answers_that_are_no_json_are_all_usable(chisre: Path, schema: TaskSchem
     answers = [parse_answer(line.llm_raw, line.text, schema) for line in recordings]
     assert len(answers) == 64
     assert all(answer.usable for answer in answers)
-    assert all(sum(answer.repairs.values()) for answer in answers)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from slcolm_services.corpus.documents import Document, Entity, Relation
+from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
+from slcolm_services.guidance.items import GuideItem
+
+
+def _load_chat_server() -> ModuleType:
+    """The test server's module: tests are no package, so it is loaded by its path."""
+    spec = importlib.util.spec_from_file_location(
+        "guidance_chat_server", Path(__file__).with_name("chat_server.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_chat_server = _load_chat_server()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine on an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+@pytest.fixture
+def chat() -> ModuleType:
+    """The module of the chat server: behaviours and completions."""
+    return _chat_server
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Any]:
+    """A chat completions endpoint on loopback."""
+    with _chat_server.chat_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def schema() -> TaskSchema:
+    return TaskSchema(
+        name="annals",
+        language="lzh",
+        entity_types=(EntityType("PER", "人物"), EntityType("OFI", "职官")),
+        relation_types=(
+            RelationType("任职", "", ("PER",), ("OFI",)),
+            RelationType("父", "", ("PER",), ("PER",)),
+        ),
+    )
+
+
+@pytest.fixture
+def items() -> list[GuideItem]:
+    """Two texts with the same prediction."""
+    return [
+        GuideItem(
+            Document(
+                name,
+                f"甲子乙，为某官{name}。",
+                (Entity("PER", 0, 1, 0.9), Entity("PER", 2, 3, 0.9), Entity("OFI", 5, 7, 0.9)),
+                (Relation("任职", 1, 2, 0.8),),
+            )
+        )
+        for name in ("p", "q")
+    ]

@@ -1,0 +1,193 @@
+"""The service over gRPC, with rules and with recorded answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+
+from slcolm.common.v1 import common_pb2
+from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.guidance.config import GuidanceConfig
+from slcolm_services.guidance.items import GuideItem
+from slcolm_services.guidance.service import build
+from slcolm_services.runtime.config import ServerConfig
+from slcolm_services.runtime.server import Server
+from slcolm_services.runtime.wire import document_to_wire, schema_to_wire
+
+_TIMEOUT_SECONDS = 20.0
+ANSWER = '{"思考过程":"甲子乙。","真实的关系":{"父":[["甲","乙"]],"师生":[["甲","乙"]]}}'
+
+
+@asynccontextmanager
+async def serving(
+    config: GuidanceConfig,
+) -> AsyncIterator[guidance_pb2_grpc.GuidanceServiceStub]:
+    server = ServerConfig(drain_delay_seconds=0.0, grace_seconds=0.0)
+    async with Server(build(config), server) as running:
+        await running.load()
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            yield guidance_pb2_grpc.GuidanceServiceStub(channel)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, items: list[GuideItem]) -> str:
+    """The first of the texts has two recorded answers, in the other script; the second has none."""
+    path = tmp_path / "recording.jsonl"
+    text = items[0].prediction.text.replace("为", "為")
+    lines = [{"id": "a", "text": text, "llm_raw": raw} for raw in (ANSWER, "{}")]
+    path.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def request(
+    items: list[GuideItem], schema: TaskSchema, provider: str = ""
+) -> guidance_pb2.GuideRequest:
+    return guidance_pb2.GuideRequest(
+        items=[
+            guidance_pb2.GuideItem(
+                prediction=document_to_wire(item.prediction),
+                candidates=[common_pb2.CandidateRelation(type="父", score=1.0, triggers=["子"])],
+            )
+            for item in items
+        ],
+        schema=schema_to_wire(schema),
+        provider=provider,
+    )
+
+
+async def test_rules_guide_and_say_that_they_are_rules(
+    schema: TaskSchema, items: list[GuideItem]
+) -> None:
+    async with serving(GuidanceConfig()) as stub:
+        response = await stub.Guide(request(items, schema), timeout=_TIMEOUT_SECONDS)
+    assert [result.id for result in response.results] == ["p", "q"]
+    guided = response.results[0].guided
+    assert {(found.head, found.tail, found.type) for found in guided.triples} == {
+        ("甲", "乙", "父"),
+        ("乙", "某官", "任职"),
+    }
+    assert {(item.kind, item.triple.type) for item in guided.revisions} == {
+        (guidance_pb2.REVISION_KIND_KEPT, "任职"),
+        (guidance_pb2.REVISION_KIND_ADDED, "父"),
+    }
+    assert guided.origin.offline_rules
+    assert guided.origin.model == "offline-rules"
+    assert "离线规则" in guided.explanation
+    assert {entity.text for entity in guided.entities} == {"甲", "乙", "某官"}
+
+
+async def test_recorded_answers_are_found_by_their_sentence(
+    schema: TaskSchema, items: list[GuideItem], recorded: str
+) -> None:
+    config = GuidanceConfig(provider="replay", recordings=(recorded,))
+    async with serving(config) as stub:
+        response = await stub.Guide(request(items, schema), timeout=_TIMEOUT_SECONDS)
+    found, missing = response.results
+    assert found.guided.origin.replayed
+    assert not found.guided.origin.offline_rules
+    assert [triple.type for triple in found.guided.triples] == ["父"]
+    assert found.guided.explanation == "甲子乙。"
+    assert dict(found.guided.dropped) == {"unknown_type": 1}
+    assert missing.WhichOneof("outcome") == "error"
+    assert missing.error.code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+async def test_texts_are_annotated_without_a_small_model(
+    schema: TaskSchema, items: list[GuideItem], recorded: str
+) -> None:
+    async with serving(GuidanceConfig(recordings=(recorded,))) as stub:
+        response = await stub.Annotate(
+            guidance_pb2.AnnotateRequest(
+                documents=[common_pb2.Document(id="z", text=items[0].prediction.text)],
+                schema=schema_to_wire(schema),
+                provider="replay",
+                style="cot",
+            ),
+            timeout=_TIMEOUT_SECONDS,
+        )
+    (result,) = response.results
+    assert result.id == "z"
+    assert [triple.type for triple in result.annotation.triples] == ["父"]
+
+
+async def test_shows_what_would_be_sent(schema: TaskSchema, items: list[GuideItem]) -> None:
+    config = GuidanceConfig(context_tokens=8_000)
+    async with serving(config) as stub:
+        guide = request(items, schema)
+        response = await stub.RenderPrompt(
+            guidance_pb2.RenderPromptRequest(items=guide.items, schema=guide.schema),
+            timeout=_TIMEOUT_SECONDS,
+        )
+    first, second = response.prompts
+    assert (first.id, second.id) == ("p", "q")
+    assert first.prompt_digest != second.prompt_digest
+    assert first.prompt_tokens > 100
+    assert items[0].prediction.text in first.messages[1].content
+
+
+async def test_lists_its_providers_and_what_was_spent(recorded: str) -> None:
+    config = GuidanceConfig(provider="replay", recordings=(recorded,), currency="EUR")
+    async with serving(config) as stub:
+        page = await stub.ListProviders(
+            guidance_pb2.ListProvidersRequest(page_size=1), timeout=_TIMEOUT_SECONDS
+        )
+        rest = await stub.ListProviders(
+            guidance_pb2.ListProvidersRequest(page_token=page.next_page_token),
+            timeout=_TIMEOUT_SECONDS,
+        )
+        usage = await stub.GetUsage(guidance_pb2.GetUsageRequest(), timeout=_TIMEOUT_SECONDS)
+    (default,) = page.providers
+    assert (default.name, default.kind, default.default) == ("replay", "replay", True)
+    assert [(provider.name, provider.default) for provider in rest.providers] == [
+        ("offline", False)
+    ]
+    assert default.digest != rest.providers[0].digest
+    assert usage.usage.calls == 0
+    assert usage.usage.currency == "EUR"
+    assert not usage.HasField("since_time")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda wire: setattr(wire, "provider", "gpt"), grpc.StatusCode.NOT_FOUND),
+        (lambda wire: wire.items[1].prediction.MergeFrom(wire.items[0].prediction), None),
+        (lambda wire: wire.schema.Clear(), grpc.StatusCode.INVALID_ARGUMENT),
+        (
+            lambda wire: setattr(wire.items[0].prediction, "text", "字" * 101),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+        (
+            lambda wire: setattr(wire.items[0].prediction.entities[0], "end", 99),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
+    ],
+)
+async def test_a_wrong_request_is_refused_as_a_whole(
+    schema: TaskSchema, items: list[GuideItem], change: object, code: grpc.StatusCode | None
+) -> None:
+    assert callable(change)
+    wire = request(items, schema)
+    change(wire)
+    async with serving(GuidanceConfig(max_text_chars=100)) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
+    assert caught.value.code() is (code or grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def test_an_unknown_template_costs_the_items_and_names_the_field(
+    schema: TaskSchema, items: list[GuideItem]
+) -> None:
+    wire = request(items, schema)
+    wire.options.template = "guide.zh.v99"
+    async with serving(GuidanceConfig()) as stub:
+        response = await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
+    assert {result.error.code for result in response.results} == {
+        grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    }
