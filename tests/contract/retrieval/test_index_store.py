@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from qdrant_client import models
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.schema import RelationType, TaskSchema
@@ -132,6 +133,17 @@ def test_own_sentences_take_no_place_in_a_search(revision: str, store: IndexStor
     copies = [sentence(TEXTS[0], name=f"copy-{number}") for number in range(150)]
     begin(store, revision, *copies, sentence(TEXTS[3]))
     assert found(store, revision, Document("q", TEXTS[0]), limit=1) == [TEXTS[3]]
+
+
+def test_the_result_is_checked_again(
+    store: IndexStore, revision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Should Qdrant ever leave the filter out, the own sentence still does not come through."""
+    begin(store, revision, *[sentence(text) for text in TEXTS])
+    monkeypatch.setattr(
+        "slcolm_services.retrieval.store._filter_others", lambda _: models.Filter(must_not=[])
+    )
+    assert set(found(store, revision, Document("q", TEXTS[0]))) == set(TEXTS[1:])
 
 
 def test_duplicates_are_found_once(store: IndexStore, revision: str) -> None:
