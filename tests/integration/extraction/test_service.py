@@ -140,7 +140,7 @@ async def test_models_come_from_the_store_by_revision(
     async with serving(config) as stub:
         missing = await refused(stub.Extract(request_of("A"), timeout=_TIMEOUT_SECONDS))
         assert missing == (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
-        for revision in (first, second, first):
+        for revision in (second, first, second, first):
             await stub.LoadModel(
                 extraction_pb2.LoadModelRequest(revision=revision), timeout=_TIMEOUT_SECONDS
             )
