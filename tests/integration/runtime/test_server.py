@@ -479,3 +479,30 @@ def test_reflection_names_the_service(serving: Serving) -> None:
             assert names >= {SERVICE, "grpc.health.v1.Health"}
 
     asyncio.run(scenario())
+
+
+def test_the_services_own_cost_is_what_is_limited_and_shown(serving: Serving) -> None:
+    arrived, leave = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: Any, context: Any) -> Any:
+        arrived.set()
+        await leave.wait()
+        return await answer(request, context)
+
+    async def scenario() -> None:
+        hooks = {"cost": lambda request: len(request.index_revision)}
+        async with (
+            serving(handler, hooks=hooks, max_cost_in_flight=10) as server,
+            stub_of(server) as stub,
+        ):
+            first = asyncio.ensure_future(get(stub, "x" * 8))
+            await arrived.wait()
+            error = await failure(stub, revision="xxx")
+            page = generate_latest(server.metrics.registry).decode()
+            second = asyncio.ensure_future(get(stub, "xx"))
+            leave.set()
+            await asyncio.gather(first, second)
+        assert details(error)["ErrorInfo"].metadata["cost"] == "3"
+        assert "slcolm_cost_in_flight 8.0" in page
+
+    asyncio.run(scenario())
