@@ -12,6 +12,7 @@ import click
 from slcolm_client import SlcolmClientError
 from slcolm_services.cli.output import describe, emit_json, print_error
 from slcolm_services.errors import FieldViolation, RemoteError, SlcolmError
+from slcolm_services.runtime.logs import configure_logging
 
 _COMMANDS = {
     "demo": ("demo", "Run the whole sequence on the sample data that ships with SLCoLM."),
@@ -73,6 +74,7 @@ def main() -> None:
 
     Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    configure_logging(level="warning", format="console")
     try:
         status = slcolm.main(standalone_mode=False)
     except click.ClickException as error:

@@ -79,13 +79,18 @@ def run(
       slcolm run ... --guide replay --recordings dev-answers.jsonl \\
         --recordings test-answers.jsonl --out out/ --json
     """
-    provider = guidance["provider"]
+    settings: dict[str, dict[str, Any]] = {}
+    if coordinator is None:
+        settings["guidance"] = guidance_settings(**guidance)
+        if Path(encoder).is_dir():
+            encoder = str(Path(encoder).absolute())
+            settings["training"] = {"encoder_dirs": [encoder]}
     sequence = Sequence(
         task=task,
         train=train,
         dev=dev,
         test=test,
-        provider=provider,
+        provider=guidance["provider"],
         demonstrations=demonstrations,
         training={
             "encoder": encoder,
@@ -95,7 +100,6 @@ def run(
             "seed": seed or 0,
         },
     )
-    settings = {"guidance": guidance_settings(**guidance)} if coordinator is None else {}
     report = execute(sequence, out=out, home=home, coordinator=coordinator, settings=settings)
     if as_json:
         emit_json(report)

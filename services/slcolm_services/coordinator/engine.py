@@ -11,6 +11,7 @@ DBOS keeps its registry and its connection per process: there is one engine per 
 from __future__ import annotations
 
 import base64
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -132,6 +133,8 @@ class Engine:
 
     def close(self) -> None:
         """Stop working. Runs in progress go on when an engine is launched again."""
+        # Stages in flight fail now, and must fail unrecorded; DBOS would log each with a trace.
+        logging.getLogger("dbos").setLevel(logging.CRITICAL)
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
 
     def create(self, spec: coordinator_pb2.RunSpec, request_id: str) -> coordinator_pb2.Run:

@@ -174,6 +174,9 @@ class Server:
             # Our clients ping every 30 s while they wait; the default answers that with GOAWAY.
             ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
+            # On a connection that is being renewed the interval above is not honoured: a stream
+            # that waits for minutes, such as a training, would lose its connection.
+            ("grpc.http2.max_ping_strikes", 0),
             # No grace is set: a training may outlive its connection's age by hours.
             ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
         ]
