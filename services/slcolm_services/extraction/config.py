@@ -14,8 +14,7 @@ class EngineConfig:
 
     Attributes:
         batch_tokens: Most tokens, padding included, that pass a model at once; a longer text goes
-            alone. On a CPU small batches are the faster ones: the features of all spans of a batch
-            stay in the cache.
+            alone. On a CPU small batches are the faster ones (decision 0007).
         max_text_characters: Longest text that is tokenized at all.
         threads: Threads of the graphs; 0 for as many as there are processors to use.
     """
