@@ -55,7 +55,8 @@ def document_from_wire(message: common_pb2.Document, field: str = "document") ->
 
     Raises:
         InvalidInput: The offset unit is unknown, an offset lies outside the text, an entity's text
-            is not what stands at its offsets, or a relation points to no entity.
+            is not what stands at its offsets, a relation points to no entity, or a probability is
+            none.
     """
     violations = list(_violations(message, field))
     if violations:
@@ -96,6 +97,7 @@ def _violations(message: common_pb2.Document, field: str) -> Iterable[FieldViola
             )
         elif entity.text and entity.text != message.text[entity.start : entity.end]:
             yield FieldViolation(f"{place}.text", "is not what stands at the offsets")
+        yield from _probability_violations(entity, place)
     count = len(message.entities)
     for index, relation in enumerate(message.relations):
         for role, target in (("head", relation.head), ("tail", relation.tail)):
@@ -103,6 +105,16 @@ def _violations(message: common_pb2.Document, field: str) -> Iterable[FieldViola
                 yield FieldViolation(
                     f"{field}.relations[{index}].{role}", f"{target} is not one of {count} entities"
                 )
+        yield from _probability_violations(relation, f"{field}.relations[{index}]")
+
+
+def _probability_violations(
+    message: common_pb2.Entity | common_pb2.Relation, place: str
+) -> Iterable[FieldViolation]:
+    if message.HasField("probability") and not 0.0 <= message.probability <= 1.0:
+        yield FieldViolation(
+            f"{place}.probability", f"must be from 0 to 1, got {message.probability}"
+        )
 
 
 def triple_to_wire(triple: Triple) -> common_pb2.Triple:
