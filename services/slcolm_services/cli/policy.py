@@ -127,7 +127,8 @@ def apply(
     merged = [merge_recorded(line, schema, chosen) for line in lines]
     with replacing(out) as file:
         for line, triples in zip(lines, merged, strict=True):
-            file.write(json.dumps(_line_json(line, triples), ensure_ascii=False) + "\n")
+            content = {**_line_json(line, triples), "policy_digest": chosen.digest}
+            file.write(json.dumps(content, ensure_ascii=False) + "\n")
     count = sum(map(len, merged))
     if as_json:
         emit_json(

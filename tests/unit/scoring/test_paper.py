@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import slcolm_services
 from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.recordings import RecordedEntity, Recording
 from slcolm_services.scoring.counts import Counts
@@ -80,3 +83,9 @@ def test_mode_two_takes_slm_pairs_above_the_threshold() -> None:
 
 def test_mode_four_adds_no_relation_of_the_slm_alone() -> None:
     assert counts(line(slm=(Triple("甲", "乙", "父", 0.9),)), "mode4", "父").predicted == 0
+
+
+def test_nothing_but_the_command_for_recordings_imports_these_rules() -> None:
+    root = Path(slcolm_services.__file__).parent
+    importers = [path for path in root.rglob("*.py") if "scoring.paper" in path.read_text("utf-8")]
+    assert importers == [root / "cli" / "recordings.py"]
