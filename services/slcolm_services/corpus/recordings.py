@@ -7,7 +7,7 @@ is to be scored also holds the gold data and the small model's prediction.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -86,14 +86,17 @@ def read_recordings(path: Path) -> list[Recording]:
     Raises:
         DataInvalid: The file or a line cannot be read; the violation names line and field.
     """
-    recordings = []
+    return list(iter_recordings(path))
+
+
+def iter_recordings(path: Path) -> Iterator[Recording]:
+    """Read a file of recordings line by line; see `read_recordings`."""
     for line in scan_lines(path):
         if line.problem:
             raise _invalid(path, f"line {line.number}" if line.number else "file", line.problem)
         if line.text.strip():
             place = f"line {line.number}"
-            recordings.append(_recording(_Value(_parse(line.text, path, place), place, path)))
-    return recordings
+            yield _recording(_Value(_parse(line.text, path, place), place, path))
 
 
 def _parse(line: str, path: Path, place: str) -> object:
