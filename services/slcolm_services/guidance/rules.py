@@ -20,6 +20,7 @@ from slcolm_services.guidance.items import Candidate, Demonstration, GuideItem
 _SENTENCE_END = re.compile(r"[。；！？;!?\n]|\.\s")
 _WIDE = re.compile(r"[\u2e80-\u9fff]")
 _MAX_WORDING_CHARS = 6
+_LIKELIEST = 2
 _REACH_WIDE = 10
 _REACH_NARROW = 60
 
@@ -138,23 +139,43 @@ def _by_trigger(
     candidates: tuple[Candidate, ...],
     head_comes_first: dict[str, bool],
 ) -> Iterator[Finding]:
-    """A trigger word stands between two neighbouring mentions whose types the relation admits."""
-    for candidate in candidates:
-        if candidate.type == schema.fallback_relation:
-            continue
+    """A trigger word is all that stands between two mentions that the relation admits.
+
+    Only the likeliest types count, and only mentions that the prediction leaves alone: where the
+    SLM has spoken of a mention, its silence on others means more than a word does.
+    """
+    related = {
+        document.mention(index)
+        for relation in document.relations
+        for index in (relation.head, relation.tail)
+    }
+    likeliest = [found for found in candidates if found.type != schema.fallback_relation]
+    for candidate in likeliest[:_LIKELIEST]:
+        triggers = {fold(trigger) for trigger in candidate.triggers}
         for first, second in _neighbours(document):
-            between = fold(document.text[first.end : second.start])
-            trigger = next((word for word in candidate.triggers if fold(word) in between), None)
-            if not trigger:
-                continue
-            pairs = [(first, second), (second, first)]
-            if not head_comes_first.get(candidate.type, True):
-                pairs.reverse()
-            for head, tail in pairs:
-                if _admits(schema, candidate.type, head.type, tail.type):
-                    triple = _triple(document, head, tail, candidate.type)
-                    yield Finding("trigger", triple, trigger)
-                    break
+            between = document.text[first.end : second.start]
+            words = "".join(filter(str.isalnum, fold(between)))
+            triple = _directed(document, schema, candidate.type, (first, second), head_comes_first)
+            if words in triggers and triple and not {triple.head, triple.tail} & related:
+                yield Finding("trigger", triple, between)
+
+
+def _directed(
+    document: Document,
+    schema: TaskSchema,
+    kind: str,
+    pair: tuple[Entity, Entity],
+    head_comes_first: dict[str, bool],
+) -> Triple | None:
+    """The pair as a triple in the direction that its types admit; in text order where both do."""
+    first, second = pair
+    directions = [(first, second), (second, first)]
+    if not head_comes_first.get(kind, True):
+        directions.reverse()
+    for head, tail in directions:
+        if _admits(schema, kind, head.type, tail.type):
+            return _triple(document, head, tail, kind)
+    return None
 
 
 def _neighbours(document: Document) -> Iterator[tuple[Entity, Entity]]:

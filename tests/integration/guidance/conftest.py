@@ -75,9 +75,14 @@ def items() -> list[GuideItem]:
         GuideItem(
             Document(
                 name,
-                f"甲子乙，为某官{name}。",
-                (Entity("PER", 0, 1, 0.9), Entity("PER", 2, 3, 0.9), Entity("OFI", 5, 7, 0.9)),
-                (Relation("任职", 1, 2, 0.8),),
+                f"甲子乙，丙为某官{name}。",
+                (
+                    Entity("PER", 0, 1, 0.9),
+                    Entity("PER", 2, 3, 0.9),
+                    Entity("PER", 4, 5, 0.9),
+                    Entity("OFI", 6, 8, 0.9),
+                ),
+                (Relation("任职", 2, 3, 0.8),),
             )
         )
         for name in ("p", "q")

@@ -70,7 +70,7 @@ async def test_rules_guide_and_say_that_they_are_rules(
     guided = response.results[0].guided
     assert {(found.head, found.tail, found.type) for found in guided.triples} == {
         ("甲", "乙", "父"),
-        ("乙", "某官", "任职"),
+        ("丙", "某官", "任职"),
     }
     assert {(item.kind, item.triple.type) for item in guided.revisions} == {
         (guidance_pb2.REVISION_KIND_KEPT, "任职"),
@@ -79,7 +79,7 @@ async def test_rules_guide_and_say_that_they_are_rules(
     assert guided.origin.offline_rules
     assert guided.origin.model == "offline-rules"
     assert "离线规则" in guided.explanation
-    assert {entity.text for entity in guided.entities} == {"甲", "乙", "某官"}
+    assert {entity.text for entity in guided.entities} == {"甲", "乙", "丙", "某官"}
 
 
 async def test_recorded_answers_are_found_by_their_sentence(

@@ -24,14 +24,14 @@ _WORDS = {
         "improbable": "删除{triple}：概率{evidence}过低。",
         "impossible": "删除{triple}：实体类型不符。",
         "wording": "补充{triple}：与示例用词相同“{evidence}”。",
-        "trigger": "补充{triple}：触发词“{evidence}”。",
+        "trigger": "补充{triple}：两者之间只有触发词“{evidence}”。",
     },
     "en": {
         "head": "Offline rules (no language model). ",
         "improbable": "Dropped {triple}: probability {evidence} is too low. ",
         "impossible": "Dropped {triple}: entity types do not fit. ",
         "wording": 'Added {triple}: same wording as an example, "{evidence}". ',
-        "trigger": 'Added {triple}: trigger word "{evidence}". ',
+        "trigger": 'Added {triple}: only the trigger word "{evidence}" between them. ',
     },
 }
 _KEYS = {
