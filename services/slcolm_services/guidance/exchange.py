@@ -7,12 +7,16 @@ import hashlib
 import json
 from dataclasses import replace
 
+import structlog
+
 from slcolm_services.errors import DeadlineTooShort
 from slcolm_services.guidance.budget import Budget
 from slcolm_services.guidance.items import Prompt
 from slcolm_services.guidance.ledger import Ledger
 from slcolm_services.guidance.providers.base import Completion, Provider, ProviderInfo, Request
 from slcolm_services.guidance.usage import Usage
+
+_log = structlog.get_logger(__name__)
 
 
 def request_digest(provider: ProviderInfo, prompt: Prompt) -> str:
@@ -70,7 +74,7 @@ class Exchange:
                     self._find_or_pay(provider, request, digest, run_id, deadline)
                 )
                 self._in_flight[digest] = task
-                task.add_done_callback(lambda _: self._in_flight.pop(digest, None))
+                task.add_done_callback(lambda done: self._landed(digest, done))
             try:
                 async with asyncio.timeout_at(deadline):
                     completion = await asyncio.shield(task)
@@ -81,6 +85,12 @@ class Exchange:
                     raise
                 continue  # the other caller had less time than this one
             return completion if mine else replace(completion, usage=Usage())
+
+    def _landed(self, digest: str, task: asyncio.Task[Completion]) -> None:
+        del self._in_flight[digest]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # Every caller may have left: then nobody else hears of it.
+            _log.debug("llm_call_failed", digest=digest, error=type(error).__name__)
 
     async def settle(self) -> None:
         """Wait until no call is in flight."""
