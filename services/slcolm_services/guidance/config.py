@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.runtime.config import Secret
 
+_IN_MEMORY = Secret("sqlite://")
 _KINDS = ("offline", "replay", "openai")
 _TOKEN_LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
 
@@ -41,7 +43,8 @@ class GuidanceConfig:
         attempt_timeout_seconds: Longest wait for one attempt.
         backoff_seconds: First wait between attempts; it doubles each time.
         max_backoff_seconds: Longest wait that the endpoint did not ask for.
-        ledger_url: SQLAlchemy URL of the ledger; the default forgets when the process ends.
+        ledger_url: SQLAlchemy URL of the ledger, with its password if it has one; the default
+            forgets when the process ends.
         max_items: Most items of one request.
         max_text_chars: Longest text, in characters.
         min_probability: The offline rules drop SLM triples below it. On ChisRE dev a higher one
@@ -68,7 +71,7 @@ class GuidanceConfig:
     attempt_timeout_seconds: float = 120.0
     backoff_seconds: float = 1.0
     max_backoff_seconds: float = 30.0
-    ledger_url: str = "sqlite://"
+    ledger_url: Secret = _IN_MEMORY
     max_items: int = 256
     max_text_chars: int = 20_000
     min_probability: float = 0.4

@@ -149,8 +149,8 @@ class _Interpreter:
 
     def _triple(self, members: tuple[str, ...], label: str) -> Triple | None:
         if len(members) != _PAIR:
-            # On the recordings one in five of the pairs that could be picked from longer tuples
-            # was right, against three in five of all others: they are not worth guessing.
+            # Of the pairs that could be picked from the longer tuples of recorded answers one in
+            # five was right, of all other pairs two in three: they are not worth guessing.
             self._dropped["wrong_arity"] += 1
             return None
         head, tail = (self._grounder.ground(member) for member in members)
