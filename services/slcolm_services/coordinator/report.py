@@ -90,7 +90,9 @@ def scores_to_json(scores: evaluation_pb2.Scores) -> dict[str, Any]:
             }
             for item in scores.per_type
         },
+        "without_gold": scores.without_gold,
         "off_schema": scores.off_schema,
+        "same_mention": scores.same_mention,
     }
 
 
@@ -252,13 +254,17 @@ def _prf(value: evaluation_pb2.Prf) -> dict[str, Any]:
     return figures
 
 
-def _macro(value: evaluation_pb2.MacroPrf) -> dict[str, float]:
-    return {
+def _macro(value: evaluation_pb2.MacroPrf) -> dict[str, Any]:
+    figures: dict[str, Any] = {
         "p": value.precision,
         "r": value.recall,
         "f1_pr": value.f1_pr,
         "f1_mean": value.f1_mean,
     }
+    if value.HasField("f1_pr_low"):
+        figures["f1_pr_interval"] = [value.f1_pr_low, value.f1_pr_high]
+        figures["f1_mean_interval"] = [value.f1_mean_low, value.f1_mean_high]
+    return figures
 
 
 def _counts(value: evaluation_pb2.Counts) -> list[int]:

@@ -135,7 +135,9 @@ def scores_to_wire(scores: Scores) -> evaluation_pb2.Scores:
             )
             for item in scores.by_frequency
         ],
+        without_gold=scores.without_gold,
         off_schema=scores.off_schema,
+        same_mention=scores.same_mention,
     )
 
 
@@ -195,11 +197,16 @@ def _prf_to_wire(figures: Prf) -> evaluation_pb2.Prf:
 
 
 def _macro_to_wire(figures: MacroPrf) -> evaluation_pb2.MacroPrf:
+    pr, mean = figures.f1_pr_interval, figures.f1_mean_interval
     return evaluation_pb2.MacroPrf(
         precision=figures.precision,
         recall=figures.recall,
         f1_pr=figures.f1_pr,
         f1_mean=figures.f1_mean,
+        f1_pr_low=pr.low if pr else None,
+        f1_pr_high=pr.high if pr else None,
+        f1_mean_low=mean.low if mean else None,
+        f1_mean_high=mean.high if mean else None,
     )
 
 

@@ -176,16 +176,24 @@ class Prf(_message.Message):
     def __init__(self, precision: _Optional[float] = ..., recall: _Optional[float] = ..., f1: _Optional[float] = ..., f1_low: _Optional[float] = ..., f1_high: _Optional[float] = ...) -> None: ...
 
 class MacroPrf(_message.Message):
-    __slots__ = ("precision", "recall", "f1_pr", "f1_mean")
+    __slots__ = ("precision", "recall", "f1_pr", "f1_mean", "f1_pr_low", "f1_pr_high", "f1_mean_low", "f1_mean_high")
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     RECALL_FIELD_NUMBER: _ClassVar[int]
     F1_PR_FIELD_NUMBER: _ClassVar[int]
     F1_MEAN_FIELD_NUMBER: _ClassVar[int]
+    F1_PR_LOW_FIELD_NUMBER: _ClassVar[int]
+    F1_PR_HIGH_FIELD_NUMBER: _ClassVar[int]
+    F1_MEAN_LOW_FIELD_NUMBER: _ClassVar[int]
+    F1_MEAN_HIGH_FIELD_NUMBER: _ClassVar[int]
     precision: float
     recall: float
     f1_pr: float
     f1_mean: float
-    def __init__(self, precision: _Optional[float] = ..., recall: _Optional[float] = ..., f1_pr: _Optional[float] = ..., f1_mean: _Optional[float] = ...) -> None: ...
+    f1_pr_low: float
+    f1_pr_high: float
+    f1_mean_low: float
+    f1_mean_high: float
+    def __init__(self, precision: _Optional[float] = ..., recall: _Optional[float] = ..., f1_pr: _Optional[float] = ..., f1_mean: _Optional[float] = ..., f1_pr_low: _Optional[float] = ..., f1_pr_high: _Optional[float] = ..., f1_mean_low: _Optional[float] = ..., f1_mean_high: _Optional[float] = ...) -> None: ...
 
 class TypeScore(_message.Message):
     __slots__ = ("type", "counts", "scores", "training_count")
@@ -224,7 +232,7 @@ class BucketScore(_message.Message):
     def __init__(self, bucket: _Optional[str] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., type_count: _Optional[int] = ...) -> None: ...
 
 class Scores(_message.Message):
-    __slots__ = ("micro", "macro", "counts", "per_type", "by_frequency", "off_schema", "spans")
+    __slots__ = ("micro", "macro", "counts", "per_type", "by_frequency", "off_schema", "spans", "without_gold", "same_mention")
     class SpansEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -239,6 +247,8 @@ class Scores(_message.Message):
     BY_FREQUENCY_FIELD_NUMBER: _ClassVar[int]
     OFF_SCHEMA_FIELD_NUMBER: _ClassVar[int]
     SPANS_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_GOLD_FIELD_NUMBER: _ClassVar[int]
+    SAME_MENTION_FIELD_NUMBER: _ClassVar[int]
     micro: Prf
     macro: MacroPrf
     counts: Counts
@@ -246,7 +256,9 @@ class Scores(_message.Message):
     by_frequency: _containers.RepeatedCompositeFieldContainer[BucketScore]
     off_schema: int
     spans: _containers.MessageMap[str, Prf]
-    def __init__(self, micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., per_type: _Optional[_Iterable[_Union[TypeScore, _Mapping]]] = ..., by_frequency: _Optional[_Iterable[_Union[BucketScore, _Mapping]]] = ..., off_schema: _Optional[int] = ..., spans: _Optional[_Mapping[str, Prf]] = ...) -> None: ...
+    without_gold: int
+    same_mention: int
+    def __init__(self, micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., per_type: _Optional[_Iterable[_Union[TypeScore, _Mapping]]] = ..., by_frequency: _Optional[_Iterable[_Union[BucketScore, _Mapping]]] = ..., off_schema: _Optional[int] = ..., spans: _Optional[_Mapping[str, Prf]] = ..., without_gold: _Optional[int] = ..., same_mention: _Optional[int] = ...) -> None: ...
 
 class ScoredSystem(_message.Message):
     __slots__ = ("id", "triples", "document")
