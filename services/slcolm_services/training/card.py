@@ -140,9 +140,11 @@ def _as_markdown(card: Card, manifest: ModelManifest) -> str:
     lines = [
         f"# Span model for {card.schema.name}",
         "",
-        (f"Entity types: {len(manifest.entity_types)}. "
-        f"Relation types: {len(manifest.relation_types)}. "
-        f"Encoder: {card.encoder}, {card.parameters / 1e6:.1f} million weights."),
+        (
+            f"Entity types: {len(manifest.entity_types)}. "
+            f"Relation types: {len(manifest.relation_types)}. "
+            f"Encoder: {card.encoder}, {card.parameters / 1e6:.1f} million weights."
+        ),
         "",
         "| | sentences | entities | relations |",
         "|---|---:|---:|---:|",
@@ -171,24 +173,30 @@ def _as_markdown(card: Card, manifest: ModelManifest) -> str:
         "",
         "## How it was made",
         "",
-        (f"- Best epoch: {best.epoch if best else 0} of {card.state.epoch}, "
-        f"seed {card.settings.seed}, {card.seconds:.0f} s."),
+        (
+            f"- Best epoch: {best.epoch if best else 0} of {card.state.epoch}, "
+            f"seed {card.settings.seed}, {card.seconds:.0f} s."
+        ),
         f"- Relation threshold: {manifest.relation_threshold}.",
         *(
             f"- Calibration of {name}: expected error {report.ece_before:.3f} before, "
             f"{report.ece_after:.3f} after, on {report.items} predictions."
             for name, report in card.calibration.items()
         ),
-        (f"- Exported graphs differ from the trained model by at most "
-        f"{card.parity.max_difference:.1e}."),
+        (
+            f"- Exported graphs differ from the trained model by at most "
+            f"{card.parity.max_difference:.1e}."
+        ),
         *(
             f"- Left out of {name}: {count} × {reason}."
             for name, reasons in card.left_out.items()
             for reason, count in reasons.items()
         ),
         "",
-        (f"Texts of up to {manifest.max_tokens} tokens, entities of up to "
-        f"{manifest.max_span_tokens} tokens. `card.json` has all figures, settings and versions."),
+        (
+            f"Texts of up to {manifest.max_tokens} tokens, entities of up to "
+            f"{manifest.max_span_tokens} tokens. All figures and settings are in `card.json`."
+        ),
     ]
     return "\n".join(lines) + "\n"
 

@@ -72,7 +72,6 @@ class Trainer:
         self._evaluate = evaluate
         self._checkpoints = checkpoints
         self._device = next(model.parameters()).device
-        self._bfloat16 = has_fast_bfloat16(self._device)
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(model, settings.weight_decay), lr=settings.learning_rate
         )
@@ -156,7 +155,9 @@ class Trainer:
     def _loss(self, batch: Batch) -> Tensor:
         """Entity cross-entropy plus weighted relation binary cross-entropy (SpERT, 3.4)."""
         input_ids = self._drop_tokens(batch.input_ids, batch.spans)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+        # On CPUs every new shape costs a compilation in bfloat16, and every batch has new shapes.
+        bfloat16 = self._device.type == "cuda"
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
             entities, relations = self.model(
                 input_ids, batch.attention_mask, batch.spans, batch.pairs
             )
@@ -182,16 +183,6 @@ class Trainer:
         factor = learning_rate_factor(step, steps, self._settings.warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.learning_rate * factor
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies matrices much faster in bfloat16 than in float32.
-
-    CUDA devices do, and CPUs with matrix tiles (AMX), by ten times and more.
-    """
-    if device.type == "cpu":
-        return bool(torch.cpu.get_capabilities().get("amx_bf16"))
-    return device.type == "cuda"
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:

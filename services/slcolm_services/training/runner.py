@@ -30,7 +30,12 @@ class JobRunner:
     def __init__(self, config: TrainingConfig, store: ArtifactStore) -> None:
         self._config = config
         self._store = store
-        self._busy = False
+        self._running = False
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def close(self) -> None:
+        """Wait until the processes of jobs that were given up have ended."""
+        await asyncio.gather(*self._ending)
 
     async def find_finished(self, job: Job) -> Finished | None:
         """What the same job has made before, where the store still has it."""
@@ -49,23 +54,23 @@ class JobRunner:
             DatasetNotFound: The store lacks a data set.
             SlcolmError: Training failed.
         """
-        if self._busy:
+        if self._running or self._ending:
             raise Overloaded(
                 "another model is being trained; one is trained at a time",
                 retry_after_seconds=self._config.busy_retry_seconds,
             )
-        self._busy = True
+        self._running = True
         try:
             folder = JobFolder(self._config.work_dir / job.key)
             await asyncio.to_thread(self._prepare, job, folder)
-            async with aclosing(_updates(folder.path.absolute())) as updates:
+            async with aclosing(self._updates(folder.path.absolute())) as updates:
                 async for update in updates:
                     if isinstance(update, Finished):
                         yield await asyncio.to_thread(self._keep, job, folder, update)
                     else:
                         yield update
         finally:
-            self._busy = False
+            self._running = False
 
     def _find(self, key: str) -> Finished | None:
         try:
@@ -92,30 +97,38 @@ class JobRunner:
         shutil.rmtree(folder.path)
         return finished
 
+    async def _updates(self, folder: Path) -> AsyncGenerator[Progress | Finished]:
+        """What the process of the job in a folder says; the process ends with the generator."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "slcolm_services.training.worker",
+            str(folder),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
+        )
+        assert process.stdout is not None  # noqa: S101  it was asked for
+        try:
+            async for line in process.stdout:
+                yield from_line(line)
+            status = await process.wait()
+            if status:
+                raise SlcolmError(f"the training process ended with status {status}; see its log")
+        finally:
+            # A task of its own: a call that is cancelled twice must still wait for its process.
+            ending = asyncio.create_task(_end(process))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+            await asyncio.shield(ending)
 
-async def _updates(folder: Path) -> AsyncGenerator[Progress | Finished]:
-    """What the process of the job in a folder says; the process ends with the generator."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "slcolm_services.training.worker",
-        str(folder),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        limit=_LONGEST_LINE,
-    )
-    assert process.stdout is not None  # noqa: S101  it was asked for
-    try:
-        async for line in process.stdout:
-            yield from_line(line)
-        status = await process.wait()
-        if status:
-            raise SlcolmError(f"the training process ended with status {status}; see its log")
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End a process, first politely; nothing where it has ended."""
+    if process.returncode is None:
+        process.terminate()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+    if process.returncode is None:
+        process.kill()
+        await process.wait()

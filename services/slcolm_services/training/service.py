@@ -14,12 +14,14 @@ _NAME = training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name
 
 def build(config: TrainingConfig) -> Service:
     """The training service as the runtime starts it; it needs nothing loaded."""
-    servicer = TrainingServicer(config, JobRunner(config, ArtifactStore(config.store)))
+    runner = JobRunner(config, ArtifactStore(config.store))
+    servicer = TrainingServicer(config, runner)
     return Service(
         name=_NAME,
         register=lambda server: training_pb2_grpc.add_TrainingServiceServicer_to_server(
             servicer, server
         ),
+        stop=runner.close,
         # A training takes as long as it takes; one at a time is the runner's own limit.
         unlimited_methods=frozenset({f"/{_NAME}/Train"}),
     )

@@ -102,7 +102,7 @@ def train(
         "dev": documents_digest(dev_docs),
         "schema": schema_digest(schema),
     }
-    torch.set_num_threads(available_cpus())
+    torch.set_num_threads(_threads(settings))
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         loaded = _load_encoder(train_docs, settings)
@@ -211,6 +211,15 @@ def _run_key(digests: Mapping[str, str], settings: Settings) -> str:
     """Name of the run that these inputs make with this code."""
     inputs = [dict(digests), settings.as_dict(), versions()]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _threads(settings: Settings) -> int:
+    """Threads of torch: the built-in encoder's steps are too small to be shared out.
+
+    Measured on two cores, a second thread brings nothing when the cores are idle, and costs a
+    multiple of the time when they are not.
+    """
+    return available_cpus() if settings.encoder else 1
 
 
 def _load_encoder(documents: Sequence[Document], settings: Settings) -> LoadedEncoder:
