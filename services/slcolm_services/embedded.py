@@ -97,6 +97,11 @@ class Embedded:
         return {role: child.address for role, child in self._children.items()}
 
     @property
+    def pids(self) -> dict[str, int]:
+        """Role to process id."""
+        return {role: child.process.pid for role, child in self._children.items()}
+
+    @property
     def coordinator(self) -> str:
         """Address of the coordinator."""
         return self._children["coordinator"].address

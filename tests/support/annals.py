@@ -31,14 +31,16 @@ class Data:
     def spec(self, client: Client, *, seed: int = 1) -> coordinator_pb2.RunSpec:
         """Upload the data and describe a short run on it."""
         digests = {
-            f"{split}_dataset": client.upload_dataset(path.name, path, self.schema).digest
+            split: client.upload_dataset(path.name, path, self.schema).digest
             for split, path in self.paths.items()
         }
         return coordinator_pb2.RunSpec(
             schema=self.schema,
             training=training_pb2.TrainOptions(epochs=2, seed=seed),
             provider="offline",
-            **digests,
+            train_dataset=digests["train"],
+            dev_dataset=digests["dev"],
+            test_dataset=digests["test"],
         )
 
 

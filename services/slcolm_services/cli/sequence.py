@@ -95,16 +95,18 @@ def execute(
         client = Client(address)
         wire_schema = schema_to_wire(schema)
         digests = {
-            f"{split}_dataset": client.upload_dataset(name, data, wire_schema).digest
+            split: client.upload_dataset(name, data, wire_schema).digest
             for split, (name, data) in datasets.items()
         }
         spec = coordinator_pb2.RunSpec(
             schema=wire_schema,
+            train_dataset=digests["train"],
+            dev_dataset=digests["dev"],
+            test_dataset=digests["test"],
             training=training_pb2.TrainOptions(**sequence.training),
             provider=sequence.provider,
             demonstration_count=sequence.demonstrations,
             display_name=out.name,
-            **digests,
         )
         run = client.create_run(spec)
         peaks: dict[str, dict[str, int]] = {}

@@ -142,7 +142,7 @@ def test_a_killed_coordinator_goes_on_where_it_was(data: Data, tmp_path: Path) -
         for state in client.watch_run(created.id, timeout_seconds=120):
             if state.stages[0].total and state.stages[0].done:
                 break
-        _kill(first.coordinator)
+        _kill(first, "coordinator")
 
     with Embedded(tmp_path) as second, Client(second.coordinator) as client:
         *_, last = client.watch_run(created.id, timeout_seconds=240)
@@ -156,7 +156,7 @@ def test_a_failed_run_is_resumed(data: Data, tmp_path: Path) -> None:
     """The retrieval service is killed, so the run fails there; with it back the run goes on."""
     with Embedded(tmp_path) as first, Client(first.coordinator) as client:
         created = client.create_run(data.spec(client, seed=3))
-        _kill(first.addresses["retrieval"])
+        _kill(first, "retrieval")
         *_, failed = client.watch_run(created.id, timeout_seconds=240)
     assert failed.state == coordinator_pb2.RUN_STATE_FAILED
     assert "retrieval" in failed.error.message
@@ -173,7 +173,7 @@ def test_prediction_without_guidance_falls_back_and_says_so(data: Data, tmp_path
     with Embedded(tmp_path) as system, Client(system.coordinator) as client:
         created = client.create_run(data.spec(client))
         *_, done = client.watch_run(created.id, timeout_seconds=240)
-        _kill(system.addresses["guidance"])
+        _kill(system, "guidance")
         text = data.documents["test"][0].text
         (prediction,) = client.predict([text], run_id=done.id)
 
@@ -182,13 +182,9 @@ def test_prediction_without_guidance_falls_back_and_says_so(data: Data, tmp_path
     assert all(triple.sources == ("slm",) for triple in prediction.triples)
 
 
-def _kill(address: str) -> None:
-    """Kill -9 the process that listens on `address`."""
-    port = int(address.rpartition(":")[2])
-    for connection in psutil.net_connections("tcp"):
-        if connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
-            assert connection.pid is not None
-            os.kill(connection.pid, signal.SIGKILL)
-            psutil.Process(connection.pid).wait(10) if psutil.pid_exists(connection.pid) else None
-            return
-    raise AssertionError(f"nothing listens on {address}")
+def _kill(system: Embedded, role: str) -> None:
+    """kill -9 a service, and wait until it is gone."""
+    process = psutil.Process(system.pids[role])
+    os.kill(process.pid, signal.SIGKILL)
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        pass
