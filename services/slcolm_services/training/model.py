@@ -72,10 +72,11 @@ class RangeMax:
 class SpanModel(nn.Module):
     """Encoder with an entity head over spans and a relation head over pairs of spans.
 
-    The entity head is SpERT's linear layer over [span; width; context], written as the sum of its
-    three parts: each is applied to what it depends on, so nothing is concatenated for every span.
-    The width embedding and its part of the layer are one table. The relation head has a hidden
-    layer, without which it could only add up what head and tail say, each by itself.
+    Both heads have one hidden layer, written as a sum: each part of the input is projected where it
+    stands (token, span, text), so nothing is concatenated for every span or pair. To what SpERT
+    reads of a span its first and last token are added (Lee et al. 2017, "End-to-end Neural
+    Coreference Resolution", section 4): a maximum alone says little of where a span ends, and an
+    encoder trained from scratch does not make up for it.
 
     Args:
         encoder: Any module that gives `last_hidden_state` float[B,L,H].
@@ -102,9 +103,12 @@ class SpanModel(nn.Module):
         self.max_span_tokens = max_span_tokens
         self.levels = max_tokens.bit_length()
         self.dropout = TextDropout(dropout)
-        self.entity_span = nn.Linear(hidden, entity_types + 1)
-        self.entity_context = nn.Linear(hidden, entity_types + 1, bias=False)
-        self.entity_width = nn.Embedding(max_span_tokens + 1, entity_types + 1)
+        self.entity_first = nn.Linear(hidden, hidden)
+        self.entity_last = nn.Linear(hidden, hidden, bias=False)
+        self.entity_pooled = nn.Linear(hidden, hidden, bias=False)
+        self.entity_context = nn.Linear(hidden, hidden, bias=False)
+        self.entity_width = nn.Embedding(max_span_tokens + 1, hidden)
+        self.entity_output = nn.Linear(hidden, entity_types + 1)
         self.relation_head = nn.Linear(hidden, hidden)
         self.relation_tail = nn.Linear(hidden, hidden, bias=False)
         self.relation_between = nn.Linear(hidden, hidden, bias=False)
@@ -139,11 +143,14 @@ class SpanModel(nn.Module):
         maximum = RangeMax(hidden, min(self.levels, hidden.shape[1].bit_length()))
         text, first, end = spans.unbind(dim=1)
         pooled = maximum(text, first, end)
-        entities = (
-            self.entity_span(pooled)
+        joined = (
+            self.entity_first(hidden)[text, first]
+            + self.entity_last(hidden)[text, end - 1]
+            + self.entity_pooled(pooled)
             + self.entity_width(end - first)
             + self.entity_context(hidden[:, 0])[text]
         )
+        entities = self.entity_output(nn.functional.gelu(joined))
         # Only gold spans are paired in training; the others need no projection.
         used = int(pairs.max()) + 1 if len(pairs) else 0
         return entities, self._relations(maximum, pooled[:used], spans[:used], pairs)
@@ -155,13 +162,17 @@ class SpanModel(nn.Module):
         """
         length = hidden.shape[1]
         positions = torch.arange(length, device=hidden.device)
-        pooled = [hidden]
-        for size in range(1, self.max_span_tokens):
-            shifted = (positions + size).clamp(max=length - 1)
-            pooled.append(torch.maximum(pooled[-1], hidden.index_select(1, shifted)))
-        logits = torch.stack([cast(Tensor, self.entity_span(spans)) for spans in pooled], dim=2)
-        context = self.entity_context(hidden[:, 0])
-        return cast(Tensor, logits + self.entity_width.weight[1:] + context[:, None, None, :])
+        first = self.entity_first(hidden) + self.entity_context(hidden[:, 0])[:, None, :]
+        last = self.entity_last(hidden)
+        pooled = hidden
+        logits = []
+        for size in range(1, self.max_span_tokens + 1):
+            end = (positions + size - 1).clamp(max=length - 1)
+            pooled = torch.maximum(pooled, hidden.index_select(1, end))
+            joined = first + last.index_select(1, end) + self.entity_pooled(pooled)
+            joined = joined + self.entity_width.weight[size]
+            logits.append(self.entity_output(nn.functional.gelu(joined)))
+        return torch.stack(logits, dim=2)
 
     def relation_logits(self, hidden: Tensor, spans: Tensor, pairs: Tensor) -> Tensor:
         """Relation logits float[P,R] of `pairs` of `spans`; shapes as in `forward`."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 
 _SMALL_TRAINING_SET = 1000
-"""Sentences up to which the built-in encoder is trained for more epochs, in smaller batches."""
+"""Sentences up to which the built-in encoder is smaller, and trained in smaller batches."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,17 @@ class Settings:
         hidden_size: Of the built-in encoder.
     """
 
-    encoder: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    seed: int
-    patience: int
-    warmup: float
-    weight_decay: float
+    encoder: str = ""
+    epochs: int = 20
+    batch_size: int = 8
+    learning_rate: float = 5e-5
+    seed: int = 0
+    patience: int = 6
+    warmup: float = 0.1
+    weight_decay: float = 0.01
     gradient_clip: float = 1.0
     average_decay: float = 0.0
-    dropout: float = 0.2
+    dropout: float = 0.05
     head_dropout: float = 0.1
     token_dropout: float = 0.0
     relation_weight: float = 1.0
@@ -77,8 +77,8 @@ class Settings:
     relation_negatives: int = 100
     max_tokens: int = 512
     max_span_tokens: int = 10
-    layers: int = 4
-    hidden_size: int = 256
+    layers: int = 3
+    hidden_size: int = 192
 
     def as_dict(self) -> dict[str, str | int | float]:
         """As JSON takes it."""
@@ -92,23 +92,23 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
         ConfigInvalid: An option is out of range.
     """
     _check(options)
+    small = sentences <= _SMALL_TRAINING_SET
     if options.encoder:
-        epochs, batch_size, learning_rate = 20, 8, 5e-5
-        rest = {"patience": 6, "warmup": 0.1, "weight_decay": 0.01}
+        # SpERT's own, which hold for pre-trained encoders of the usual size.
+        epochs, batch_size, learning_rate, patience = 20, 8, 5e-5, 6
+        token_dropout = 0.0
     else:
-        small = sentences <= _SMALL_TRAINING_SET
-        epochs, batch_size, learning_rate = (40, 8, 1e-3) if small else (30, 16, 1e-3)
-        rest = {"patience": 8, "warmup": 0.1, "weight_decay": 0.01}
+        epochs, batch_size, learning_rate, patience = 25, 8 if small else 16, 1e-3, 8
+        token_dropout = 0.1
     return Settings(
         encoder=options.encoder,
         epochs=options.epochs or epochs,
         batch_size=options.batch_size or batch_size,
         learning_rate=options.learning_rate or learning_rate,
         seed=options.seed,
-        patience=options.patience or int(rest["patience"]),
-        warmup=rest["warmup"],
-        weight_decay=rest["weight_decay"],
-        token_dropout=0.0 if options.encoder else 0.1,
+        patience=options.patience or patience,
+        token_dropout=token_dropout,
+        hidden_size=128 if small else 192,
     )
 
 

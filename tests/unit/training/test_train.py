@@ -147,14 +147,14 @@ def test_sub_word_encoders_of_users_are_trained_and_exported(
         documents,
         documents,
         schema,
-        TrainOptions(encoder=str(folder), epochs=30, batch_size=2, learning_rate=3e-3),
+        TrainOptions(encoder=str(folder), epochs=1),
         work_dir=tmp_path / "work",
         output=tmp_path / "model",
     )
     card = json.loads((model.folder / "card.json").read_bytes())
-    assert read_manifest(model.folder).max_tokens <= most
+    assert read_manifest(model.folder).max_tokens == most
     assert card["data"]["left_out"] == {"train": {}, "dev": {}}
-    assert model.dev_scores["entity_f1"] == 1.0
+    assert [1, most] in card["parity"]["shapes"]
 
 
 def test_a_type_outside_the_schema_is_named(
