@@ -98,8 +98,10 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
         epochs, batch_size, learning_rate, patience = 20, 8, 5e-5, 6
         token_dropout = 0.0
     else:
-        epochs, batch_size, learning_rate, patience = 25, 8 if small else 16, 1e-3, 8
-        token_dropout = 0.1
+        epochs, batch_size, learning_rate, patience = 20, 16, 1e-3, 8
+        if small:
+            batch_size, learning_rate = 8, 2e-3
+        token_dropout = 0.05
     return Settings(
         encoder=options.encoder,
         epochs=options.epochs or epochs,
@@ -108,6 +110,8 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
         seed=options.seed,
         patience=options.patience or patience,
         token_dropout=token_dropout,
+        dropout=0.0 if small else 0.05,
+        layers=1 if small else 3,
         hidden_size=128 if small else 192,
     )
 
