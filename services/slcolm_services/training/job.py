@@ -17,6 +17,7 @@ from typing import Any
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema, schema_digest, write_schema
 from slcolm_services.errors import FieldViolation, RemoteError, SlcolmError
+from slcolm_services.runtime.source import source_digest
 from slcolm_services.training.options import TrainOptions
 from slcolm_services.training.progress import Progress
 from slcolm_services.training.versions import versions
@@ -47,6 +48,7 @@ class Job:
             "schema": schema_digest(self.schema),
             "options": asdict(self.options),
             "versions": versions(),
+            "source": source_digest("corpus", "model", "scoring", "training"),
         }
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
