@@ -109,8 +109,11 @@ def _report(error: SlcolmError) -> None:
 
 def _local(error: SlcolmClientError) -> RemoteError:
     """The same error in this process's tree, with the code and reason that the service gave."""
+    message = error.message
+    if error.code == "UNAVAILABLE" and not error.reason:
+        message = f"a service cannot be reached: {message}"
     return RemoteError(
-        error.message,
+        message,
         code=error.code,
         reason=error.reason or error.code,
         violations=[FieldViolation(field, problem) for field, problem in error.violations],

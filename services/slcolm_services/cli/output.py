@@ -46,6 +46,10 @@ def describe(error: SlcolmError) -> dict[str, Any]:
 def print_error(error: SlcolmError) -> None:
     """Print an error and everything that is wrong with the input, on stderr."""
     out = console(stderr=True)
-    out.print(f"[bold red]error[/] {escape(error.message)} [dim]({error.reason})[/]")
+    out.print(
+        f"[bold red]error[/] {escape(error.message)} [dim]({error.reason})[/]", soft_wrap=True
+    )
     for violation in error.violations:
-        out.print(f"  [bold]{escape(violation.field)}[/]: {escape(violation.problem)}")
+        out.print(
+            f"  [bold]{escape(violation.field)}[/]: {escape(violation.problem)}", soft_wrap=True
+        )

@@ -79,7 +79,7 @@ def fit(
         dev_sentences(lines, schema, entity_filter),
         schema,
         training_counts(read_any(train, schema), schema),
-        entity_filter=entity_filter,
+        entity_filters=[entity_filter],
     )
     write_policy(out, fitted.policy)
     if as_json:

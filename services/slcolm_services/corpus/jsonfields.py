@@ -56,7 +56,9 @@ def load_json_at(text: str, start: int, found: Findings) -> tuple[Any, int]:
     try:
         return decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise BrokenJson(f"is not JSON: {error.msg} at {_place(text, error.pos)}") from error
+        raise BrokenJson(
+            f"is not JSON: {error.msg.removesuffix(' at')} at {_place(text, error.pos)}"
+        ) from error
     except RecursionError as error:
         raise BrokenJson("is nested too deeply") from error
     except BrokenJson:

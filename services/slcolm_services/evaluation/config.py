@@ -10,22 +10,23 @@ from slcolm_services.evaluation.policy import ENTITY_FILTERS
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Limits of a call, and the filter that `FitPolicy` puts LLM triples through.
+    """Limits of a call, and the filters that `FitPolicy` tries on LLM triples.
 
     Attributes:
         max_merge_items: Sentences in one `Merge`.
         max_fit_sentences: Gold sentences in one `FitPolicy`, which merges each about 90 times.
         max_scored_sentences: Gold sentences in one `Score` or `Compare`.
         max_bootstrap_samples: Resamples that a caller may ask for.
-        entity_filter: `slm`: mentions of an LLM triple must be among the SLM's entities; `text`:
-            they must stand in the text.
+        entity_filters: Filters that `FitPolicy` chooses from, the one to prefer first. `slm`:
+            mentions of an LLM triple must be among the SLM's entities; `text`: they must stand in
+            the text.
     """
 
     max_merge_items: int = 1024
     max_fit_sentences: int = 5_000
     max_scored_sentences: int = 50_000
     max_bootstrap_samples: int = 10_000
-    entity_filter: str = "slm"
+    entity_filters: tuple[str, ...] = ("slm", "text")
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -43,9 +44,12 @@ class EvaluationConfig:
             )
             if value < 1
         ]
-        if self.entity_filter not in ENTITY_FILTERS:
-            violations.append(
-                FieldViolation("entity_filter", f"must be slm or text, got {self.entity_filter!r}")
-            )
+        violations += [
+            FieldViolation("entity_filters", f"must be slm or text, got {name!r}")
+            for name in self.entity_filters
+            if name not in ENTITY_FILTERS
+        ]
+        if not self.entity_filters:
+            violations.append(FieldViolation("entity_filters", "must name at least one"))
         if violations:
             raise ConfigInvalid("the evaluation service cannot start", violations=violations)

@@ -55,13 +55,14 @@ class DevSentence:
         id: Name of the sentence.
         gold: The true triples.
         slm: The SLM's triples with their probabilities.
-        llm: The LLM's triples after filtering; None if it was not asked or did not answer.
+        llm: The LLM's triples after each filter that may be chosen; None if it was not asked or
+            did not answer.
     """
 
     id: str
     gold: tuple[Triple, ...]
     slm: tuple[Triple, ...]
-    llm: tuple[Triple, ...] | None
+    llm: Mapping[EntityFilter, tuple[Triple, ...]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def fit(
     schema: TaskSchema,
     training_counts: Mapping[str, int],
     *,
-    entity_filter: EntityFilter = "slm",
+    entity_filters: Sequence[EntityFilter] = ("slm",),
     seed: int = DEFAULT_SEED,
 ) -> Fit:
     """Choose a policy on dev. Never give it test data.
@@ -112,7 +113,7 @@ def fit(
         dev: Dev sentences. Those without an LLM answer count for K only.
         schema: Names the relation types.
         training_counts: Training instances by relation type.
-        entity_filter: The filter that the LLM's triples went through; kept in the policy.
+        entity_filters: Filters to choose from, the one to prefer first.
         seed: Of the folds and resamples; the same input gives the same policy.
 
     Raises:
@@ -123,23 +124,23 @@ def fit(
     weak = weak_types(slm_counts.matrix, training_counts)
     answered = [index for index, line in enumerate(dev) if line.llm is not None]
     if len(answered) < MIN_ANSWERS:
-        policy = replace(default_policy(training_counts, weak), entity_filter=entity_filter)
+        policy = replace(default_policy(training_counts, weak), entity_filter=entity_filters[0])
         return Fit(policy, ())
     folds = _Folds(dev, answered, slm_counts.matrix, training_counts, seed)
     base = Policy(
         Mode.SLM,
         weak_types=weak,
         training_counts=dict(training_counts),
-        entity_filter=entity_filter,
+        entity_filter=entity_filters[0],
     )
     weights = draw(len(answered), _SAMPLES, np.random.default_rng(seed))
     trials = _ranked(
         [
             _tried(policy, folds.count(policy, schema), weights, training_counts)
-            for policy in _candidates(base)
+            for policy in _candidates(base, entity_filters)
         ]
     )
-    chosen = _simplest(trials)
+    chosen = _simplest(trials, entity_filters)
     return Fit(replace(chosen.policy, provenance=_provenance(chosen, trials, dev)), trials)
 
 
@@ -147,19 +148,22 @@ def _gold(lines: Sequence[DevSentence]) -> list[Sentence]:
     return [Sentence(line.id, line.gold) for line in lines]
 
 
-def _candidates(base: Policy) -> Iterator[Policy]:
-    """Every policy that is tried, simple modes first."""
-    for mode in Mode:
-        if mode is Mode.THRESHOLD:
-            yield from (replace(base, mode=mode, threshold=h) for h in THRESHOLDS)
-        elif mode is Mode.GATE:
-            yield from (
-                replace(base, mode=mode, threshold=h, rare_below=t)
-                for t in RARE_BELOW
-                for h in THRESHOLDS
-            )
-        else:
-            yield replace(base, mode=mode)
+def _candidates(base: Policy, entity_filters: Sequence[EntityFilter]) -> Iterator[Policy]:
+    """Every policy that is tried, simple modes first. The SLM alone needs no filter."""
+    yield replace(base, mode=Mode.SLM)
+    for entity_filter in entity_filters:
+        filtered = replace(base, entity_filter=entity_filter)
+        for mode in Mode:
+            if mode is Mode.THRESHOLD:
+                yield from (replace(filtered, mode=mode, threshold=h) for h in THRESHOLDS)
+            elif mode is Mode.GATE:
+                yield from (
+                    replace(filtered, mode=mode, threshold=h, rare_below=t)
+                    for t in RARE_BELOW
+                    for h in THRESHOLDS
+                )
+            elif mode is not Mode.SLM:
+                yield replace(filtered, mode=mode)
 
 
 class _Folds:
@@ -186,12 +190,11 @@ class _Folds:
     def count(self, policy: Policy, schema: TaskSchema) -> StrictCounts:
         """Counts of a policy, each sentence merged with the K of its fold."""
         policies = [replace(policy, weak_types=weak) for weak in self._weak]
-        merged = [
-            Sentence(
-                line.id, tuple(item.triple for item in merge(line.slm, line.llm, policies[fold]))
-            )
-            for line, fold in zip(self._lines, self._fold_of, strict=True)
-        ]
+        merged = []
+        for line, fold in zip(self._lines, self._fold_of, strict=True):
+            llm = None if line.llm is None else line.llm[policy.entity_filter]
+            triples = merge(line.slm, llm, policies[fold])
+            merged.append(Sentence(line.id, tuple(item.triple for item in triples)))
         return count_strict(_gold(self._lines), merged, schema)
 
 
@@ -237,11 +240,19 @@ def _ranked(tried: Sequence[_Tried]) -> tuple[Trial, ...]:
     return tuple(sorted(trials, key=lambda trial: trial.gap))
 
 
-def _simplest(trials: Sequence[Trial]) -> Trial:
-    """The simplest mode within one standard error of the best, with its best values of h and T."""
-    order = list(Mode)
+def _simplest(trials: Sequence[Trial], entity_filters: Sequence[EntityFilter]) -> Trial:
+    """The simplest mode within one standard error of the best, with its best values of h and T.
+
+    Of two filters within the same error the preferred one wins.
+    """
+    modes = list(Mode)
+
+    def complexity(trial: Trial) -> tuple[int, int, float]:
+        policy = trial.policy
+        return entity_filters.index(policy.entity_filter), modes.index(policy.mode), trial.gap
+
     close = [trial for trial in trials if trial.gap <= trial.gap_standard_error]
-    return min(close, key=lambda trial: (order.index(trial.policy.mode), trial.gap))
+    return min(close, key=complexity)
 
 
 def _provenance(chosen: Trial, trials: Sequence[Trial], dev: Sequence[DevSentence]) -> str:
@@ -261,6 +272,8 @@ def _told(trial: Trial) -> str:
         values.append(f"h={policy.threshold:g}")
     if policy.mode is Mode.GATE:
         values.append(f"T={policy.rare_below}")
+    if policy.entity_filter != "slm":
+        values.append(f"entities={policy.entity_filter}")
     return (
         f"{' '.join([policy.mode.value, *values])}: micro F1 {trial.scores.micro.f1:.4f}, "
         f"macro F1 {trial.scores.macro.f1_pr:.4f}, objective {trial.objective:.4f} "

@@ -37,12 +37,12 @@ def dev_sentences(
     recordings: Iterable[Recording], schema: TaskSchema, entity_filter: EntityFilter
 ) -> list[DevSentence]:
     """Recorded dev sentences to fit on, each once."""
-    return [
-        DevSentence(
-            line.id, line.gold_triples, line.slm_triples, llm_triples(line, schema, entity_filter)
-        )
-        for line in first_answers(recordings)
-    ]
+    sentences = []
+    for line in first_answers(recordings):
+        triples = llm_triples(line, schema, entity_filter)
+        answer = None if triples is None else {entity_filter: triples}
+        sentences.append(DevSentence(line.id, line.gold_triples, line.slm_triples, answer))
+    return sentences
 
 
 def merge_recorded(line: Recording, schema: TaskSchema, policy: Policy) -> tuple[MergedTriple, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import grpc
@@ -115,14 +115,14 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         limit = self._config.max_fit_sentences
         gold = _gold(request.gold, limit)
         check_batch([item.prediction.id for item in request.items], field="items", limit=limit)
-        entity_filter = entity_filter_of(self._config.entity_filter, "entity_filter")
+        filters = [entity_filter_of(name, "entity_filters") for name in self._config.entity_filters]
         items = [
-            _read_item(item, f"items[{index}]", schema, entity_filter)
+            _read_item(item, f"items[{index}]", schema, filters)
             for index, item in enumerate(request.items)
         ]
         # A sentence whose prediction failed has no item: it can teach nothing, and is left out.
         dev = [
-            DevSentence(truth.id, truth.triples(), item.prediction.triples(), item.llm_triples)
+            DevSentence(truth.id, truth.triples(), item.prediction.triples(), item.llm_triples())
             for truth, item in zip(gold, by_gold_id(gold, items, "items"), strict=True)
             if item is not None
         ]
@@ -131,7 +131,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
                 "there is nothing to fit on",
                 violations=[FieldViolation("items", "must not be empty")],
             )
-        fitted = fit(dev, schema, dict(request.training_counts), entity_filter=entity_filter)
+        fitted = fit(dev, schema, dict(request.training_counts), entity_filters=filters)
         return evaluation_pb2.FitPolicyResponse(
             policy=policy_to_wire(fitted.policy),
             trials=[trial_to_wire(trial) for trial in fitted.trials],
@@ -215,19 +215,23 @@ class _Item:
     """A merge item as it was read."""
 
     prediction: Document
-    answer: Filtered | None
+    answers: Mapping[EntityFilter, Filtered] | None
 
     @property
     def id(self) -> str:
         return self.prediction.id
 
-    @property
-    def llm_triples(self) -> tuple[Triple, ...] | None:
-        return None if self.answer is None else self.answer.triples
+    def llm_triples(self) -> dict[EntityFilter, tuple[Triple, ...]] | None:
+        if self.answers is None:
+            return None
+        return {name: answer.triples for name, answer in self.answers.items()}
 
 
 def _read_item(
-    item: evaluation_pb2.MergeItem, field: str, schema: TaskSchema, entity_filter: EntityFilter
+    item: evaluation_pb2.MergeItem,
+    field: str,
+    schema: TaskSchema,
+    entity_filters: Sequence[EntityFilter],
 ) -> _Item:
     prediction = document_from_wire(item.prediction, f"{field}.prediction")
     for index, relation in enumerate(prediction.relations):
@@ -241,16 +245,22 @@ def _read_item(
         return _Item(prediction, None)
     mentions = [prediction.mention(index) for index in range(len(prediction.entities))]
     triples = [triple_from_wire(triple) for triple in item.llm_triples]
-    answer = filter_llm_triples(prediction.text, mentions, triples, schema, entity_filter)
-    return _Item(prediction, answer)
+    return _Item(
+        prediction,
+        {
+            name: filter_llm_triples(prediction.text, mentions, triples, schema, name)
+            for name in entity_filters
+        },
+    )
 
 
 def _merge_result(
     message: evaluation_pb2.MergeItem, field: str, schema: TaskSchema, policy: Policy
 ) -> evaluation_pb2.MergeResult:
     try:
-        item = _read_item(message, field, schema, policy.entity_filter)
-        merged = merge(item.prediction.triples(), item.llm_triples, policy)
+        item = _read_item(message, field, schema, [policy.entity_filter])
+        answer = None if item.answers is None else item.answers[policy.entity_filter]
+        merged = merge(item.prediction.triples(), answer.triples if answer else None, policy)
         document = place(item.prediction, merged, schema)
     except SlcolmError as error:
         return evaluation_pb2.MergeResult(id=message.prediction.id, error=status_of(error))
@@ -259,7 +269,7 @@ def _merge_result(
         merged=evaluation_pb2.Merged(
             triples=[merged_triple_to_wire(triple) for triple in merged],
             document=document_to_wire(document),
-            dropped=item.answer.dropped if item.answer else None,
+            dropped=answer.dropped if answer else None,
         ),
     )
 

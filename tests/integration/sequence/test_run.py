@@ -183,7 +183,7 @@ def test_prediction_without_guidance_falls_back_and_says_so(data: Data, tmp_path
 
 
 def _kill(system: Embedded, role: str) -> None:
-    """kill -9 a service, and wait until it is gone."""
+    """Kill -9 a service, and wait until it is gone."""
     process = psutil.Process(system.pids[role])
     os.kill(process.pid, signal.SIGKILL)
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:

@@ -17,7 +17,7 @@ from slcolm_services.evaluation.config import EvaluationConfig
         {"max_fit_sentences": -1},
         {"max_scored_sentences": 0},
         {"max_bootstrap_samples": 0},
-        {"entity_filter": "none"},
+        {"entity_filters": ("none",)},
     ],
 )
 def test_a_setting_that_cannot_work_is_named(settings: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,7 @@ def dev(
                 ),
                 None
                 if llm is None
-                else tuple(t for t in gold if draw.random() < llm[t.type]) + false,
+                else {"slm": tuple(t for t in gold if draw.random() < llm[t.type]) + false},
             )
         )
     return sentences
@@ -66,7 +67,7 @@ def test_an_llm_that_knows_rare_types_only_is_let_in_for_those() -> None:
 
 def test_two_models_that_say_the_same_leave_the_simplest_mode() -> None:
     lines = [
-        DevSentence(line.id, line.gold, line.slm, line.slm)
+        DevSentence(line.id, line.gold, line.slm, {"slm": line.slm})
         for line in dev(slm={"common": 0.6, "rare": 0.6}, llm=None)
     ]
     assert fit(lines, SCHEMA, COUNTS).policy.mode is Mode.SLM
@@ -102,3 +103,24 @@ def test_the_same_data_gives_the_same_policy_and_trials_in_order() -> None:
 def test_nothing_to_fit_on_is_refused() -> None:
     with pytest.raises(InvalidInput):
         fit([], SCHEMA, COUNTS)
+
+
+def test_the_looser_filter_wins_only_where_it_is_better() -> None:
+    """An LLM whose mentions the SLM misses is worth the looser filter; else it is not taken."""
+    lines = dev(slm={"common": 0.3, "rare": 0.1}, llm={"common": 0.3, "rare": 0.3})
+    answers = [line.llm["slm"] if line.llm else () for line in lines]
+    same = [
+        replace(line, llm={"slm": answer, "text": answer})
+        for line, answer in zip(lines, answers, strict=True)
+    ]
+    better = [
+        replace(line, llm={"slm": answer, "text": line.gold})
+        for line, answer in zip(lines, answers, strict=True)
+    ]
+
+    strict = fit(same, SCHEMA, COUNTS, entity_filters=("slm", "text")).policy
+    loose = fit(better, SCHEMA, COUNTS, entity_filters=("slm", "text")).policy
+
+    assert strict.entity_filter == "slm"
+    assert loose.entity_filter == "text"
+    assert loose.mode is Mode.LLM
