@@ -98,9 +98,7 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
         epochs, batch_size, learning_rate, patience = 20, 8, 5e-5, 6
         token_dropout = 0.0
     else:
-        epochs, batch_size, learning_rate, patience = 20, 16, 1e-3, 8
-        if small:
-            batch_size, learning_rate = 8, 2e-3
+        epochs, batch_size, learning_rate, patience = 20, 8 if small else 16, 2e-3, 8
         token_dropout = 0.05
     return Settings(
         encoder=options.encoder,
@@ -110,8 +108,8 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
         seed=options.seed,
         patience=options.patience or patience,
         token_dropout=token_dropout,
-        dropout=0.0 if small else 0.05,
-        layers=1 if small else 3,
+        dropout=0.0 if small else 0.1,
+        layers=1,
         hidden_size=128 if small else 192,
     )
 
