@@ -82,7 +82,7 @@ def run(
     settings: dict[str, dict[str, Any]] = {}
     if coordinator is None:
         settings["guidance"] = guidance_settings(**guidance)
-        if Path(encoder).is_dir():
+        if encoder and Path(encoder).is_dir():
             encoder = str(Path(encoder).absolute())
             settings["training"] = {"encoder_dirs": [encoder]}
     sequence = Sequence(
