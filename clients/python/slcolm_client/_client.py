@@ -204,7 +204,7 @@ class Client(_Connected):
 
         Args:
             run_id: Which run.
-            name: File name, for example `report.json` or `model/manifest.json`.
+            name: File name, for example `report.json` or `merged.jsonl`.
 
         Raises:
             NotFound: The run has no such file.

@@ -67,7 +67,7 @@ class RunSpec(_message.Message):
     def __init__(self, schema: _Optional[_Union[_common_pb2.TaskSchema, _Mapping]] = ..., train_dataset: _Optional[str] = ..., dev_dataset: _Optional[str] = ..., test_dataset: _Optional[str] = ..., training: _Optional[_Union[_training_pb2.TrainOptions, _Mapping]] = ..., provider: _Optional[str] = ..., demonstration_count: _Optional[int] = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class Stage(_message.Message):
-    __slots__ = ("name", "state", "start_time", "end_time", "done", "total", "message", "artifacts", "peak_memory_bytes", "reused")
+    __slots__ = ("name", "state", "start_time", "end_time", "done", "total", "message", "artifacts", "reused")
     class ArtifactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -83,7 +83,6 @@ class Stage(_message.Message):
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     ARTIFACTS_FIELD_NUMBER: _ClassVar[int]
-    PEAK_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     REUSED_FIELD_NUMBER: _ClassVar[int]
     name: str
     state: RunState
@@ -93,9 +92,8 @@ class Stage(_message.Message):
     total: int
     message: str
     artifacts: _containers.ScalarMap[str, str]
-    peak_memory_bytes: int
     reused: bool
-    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., message: _Optional[str] = ..., artifacts: _Optional[_Mapping[str, str]] = ..., peak_memory_bytes: _Optional[int] = ..., reused: bool = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[RunState, str]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., done: _Optional[int] = ..., total: _Optional[int] = ..., message: _Optional[str] = ..., artifacts: _Optional[_Mapping[str, str]] = ..., reused: bool = ...) -> None: ...
 
 class Run(_message.Message):
     __slots__ = ("id", "spec", "state", "stages", "create_time", "end_time", "error", "model_revision", "index_revision", "policy_digest")
