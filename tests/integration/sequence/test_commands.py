@@ -100,7 +100,7 @@ def _predict_and_score(data: Data, out: Path, tmp_path: Path) -> None:
     assert [result.returncode for result in scored] == [0, 0, 0], scored
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     for result, system in ((scored[0], "slm"), (scored[2], "merged")):
-        micro = json.loads(result.stdout)["strict"]["micro"]
+        micro = json.loads(result.stdout)["micro"]
         assert micro["f"] == pytest.approx(report[system]["strict"]["micro"]["f"])
 
 
