@@ -168,6 +168,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=root / "benchmarks" / "out" / "retrieval.json")
     arguments = parser.parse_args()
 
+    if not arguments.data.is_dir():
+        print(f"passed over: there is no data set in {arguments.data}")
+        return
     schema = read_schema(arguments.data / "task.yaml")
     train = read_documents(arguments.data / "train.jsonl", schema)
     dev = read_documents(arguments.data / "dev.jsonl", schema)

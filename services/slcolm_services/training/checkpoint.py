@@ -1,9 +1,8 @@
 """The state of a training run on disk: whole or not there, and never a pickle.
 
-A run's folder holds `epoch-00012/` with `state.json`, `model.safetensors`, `optimizer.safetensors`
-and, where weights are averaged, `average.safetensors`; and `best-00009.safetensors`. An epoch's
-folder is written under another name and renamed, so whatever has its name is complete. Older ones
-are removed after that.
+A run's folder holds `epoch-00012/` with `state.json`, `model.safetensors` and
+`optimizer.safetensors`; and `best-00009.safetensors`. An epoch's folder is written under another
+name and renamed, so whatever has its name is complete. Older ones are removed after that.
 """
 
 from __future__ import annotations
@@ -87,40 +86,28 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(
-        self, model: SpanModel, average: SpanModel, optimizer: torch.optim.Optimizer
-    ) -> RunState:
-        """Put the last full epoch into model, average and optimizer; a new run changes nothing."""
+    def load(self, model: SpanModel, optimizer: torch.optim.Optimizer) -> RunState:
+        """Put the last full epoch into model and optimizer; a new run changes nothing."""
         epochs = sorted(self._folder.glob("epoch-?????"))
         if not epochs:
             return RunState()
         folder = epochs[-1]
         load_model(model, folder / "model.safetensors")
-        if average is not model:
-            load_model(average, folder / "average.safetensors")
         _load_optimizer(optimizer, folder / "optimizer.safetensors")
         raw = json.loads((folder / "state.json").read_bytes())
         return RunState(tuple(EpochRecord(**record) for record in raw))
 
-    def save(
-        self,
-        state: RunState,
-        model: SpanModel,
-        average: SpanModel,
-        optimizer: torch.optim.Optimizer,
-    ) -> None:
+    def save(self, state: RunState, model: SpanModel, optimizer: torch.optim.Optimizer) -> None:
         """Write a full epoch; then remove what it replaces."""
         self._folder.mkdir(parents=True, exist_ok=True)
         if state.epochs_since_best == 0:
             best = self._best_path(state)
-            save_model(average, str(best.with_suffix(".partial")))
+            save_model(model, str(best.with_suffix(".partial")))
             best.with_suffix(".partial").replace(best)
         partial = self._folder / "partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         save_model(model, str(partial / "model.safetensors"))
-        if average is not model:
-            save_model(average, str(partial / "average.safetensors"))
         _save_optimizer(optimizer, partial / "optimizer.safetensors")
         (partial / "state.json").write_text(json.dumps(state.as_json()), encoding="utf-8")
         current = self._folder / f"epoch-{state.epoch:05d}"

@@ -7,7 +7,6 @@ with the same weights as one that was not.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -75,7 +74,6 @@ class Trainer:
         self._optimizer = torch.optim.AdamW(
             _parameter_groups(model, settings.weight_decay), lr=settings.learning_rate
         )
-        self._average = _Average(model, settings.average_decay)
 
     def run(
         self,
@@ -97,7 +95,7 @@ class Trainer:
         """
         settings = self._settings
         steps = -(-len(examples) // settings.batch_size)
-        state = self._checkpoints.load(self.model, self._average.model, self._optimizer)
+        state = self._checkpoints.load(self.model, self._optimizer)
         clock = _Clock(state.epoch * steps, settings.epochs * steps)
 
         def report(step: int, losses: Sequence[float]) -> None:
@@ -125,9 +123,9 @@ class Trainer:
                 losses.append(self._step(batch))
                 if len(losses) % _STEPS_A_REPORT == 0:
                     report(step + 1, losses)
-            score = self._evaluate(self._average.model)
+            score = self._evaluate(self.model)
             state = state.after(float(np.mean(losses)), score.relation_f1, score.entity_f1)
-            self._checkpoints.save(state, self.model, self._average.model, self._optimizer)
+            self._checkpoints.save(state, self.model, self._optimizer)
             report(state.epoch * steps, losses)
         self._checkpoints.load_best(self.model)
         return state
@@ -149,7 +147,6 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.gradient_clip)
         self._optimizer.step()
-        self._average.update(self.model)
         return float(loss.detach())
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -200,22 +197,6 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, o
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-class _Average:
-    """Exponential moving average of a model's weights; the model itself where `decay` is 0."""
-
-    def __init__(self, model: SpanModel, decay: float) -> None:
-        self.model = copy.deepcopy(model).eval() if decay else model
-        self._decay = decay
-
-    @torch.no_grad()
-    def update(self, model: SpanModel) -> None:
-        """Take in the weights after a step."""
-        if not self._decay:
-            return
-        for kept, new in zip(self.model.parameters(), model.parameters(), strict=True):
-            kept.lerp_(new, 1 - self._decay)
 
 
 class _Clock:

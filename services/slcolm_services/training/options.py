@@ -45,8 +45,6 @@ class Settings:
         warmup: Share of the steps in which the learning rate rises.
         weight_decay: Of AdamW, on matrices only.
         gradient_clip: Largest norm of a step's gradient.
-        average_decay: Decay a step of the moving average of the weights that is kept; 0 keeps the
-            weights themselves.
         dropout: In the built-in encoder.
         head_dropout: On the inputs of the entity and relation heads.
         token_dropout: Share of the tokens that training replaces by the unknown token.
@@ -68,7 +66,6 @@ class Settings:
     warmup: float = 0.1
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    average_decay: float = 0.0
     dropout: float = 0.05
     head_dropout: float = 0.1
     token_dropout: float = 0.0
