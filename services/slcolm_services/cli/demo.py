@@ -70,8 +70,8 @@ def demo(*, out: Path, as_json: bool) -> None:
     screen.rule("How good it is")
     print_report(screen, report)
     screen.print(
-        "\nThe rules stand in for an LLM so that all of this runs without one; they add little or "
-        "nothing to what the small model finds. The gain on the tail is a real LLM's."
+        "\nThe rules stand in for an LLM so that all of this runs without one; they add little to "
+        "what the small model finds. The gain on the tail is a real LLM's."
     )
     screen.rule("What next")
     screen.print(

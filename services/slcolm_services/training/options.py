@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 
@@ -66,7 +66,7 @@ class Settings:
     warmup: float = 0.1
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    dropout: float = 0.05
+    dropout: float = 0.1
     head_dropout: float = 0.1
     token_dropout: float = 0.0
     relation_weight: float = 1.0
@@ -74,7 +74,7 @@ class Settings:
     relation_negatives: int = 100
     max_tokens: int = 512
     max_span_tokens: int = 10
-    layers: int = 3
+    layers: int = 1
     hidden_size: int = 192
 
     def as_dict(self) -> dict[str, str | int | float]:
@@ -89,25 +89,20 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
         ConfigInvalid: An option is out of range.
     """
     _check(options)
-    small = sentences <= _SMALL_TRAINING_SET
     if options.encoder:
         # SpERT's own, which hold for pre-trained encoders of the usual size.
-        epochs, batch_size, learning_rate, patience = 20, 8, 5e-5, 6
-        token_dropout = 0.0
+        defaults = Settings(encoder=options.encoder)
+    elif sentences <= _SMALL_TRAINING_SET:
+        defaults = Settings(epochs=30, learning_rate=2e-3, patience=12, token_dropout=0.05)
     else:
-        epochs, batch_size, learning_rate, patience = 20, 8 if small else 16, 2e-3, 8
-        token_dropout = 0.05
-    return Settings(
-        encoder=options.encoder,
-        epochs=options.epochs or epochs,
-        batch_size=options.batch_size or batch_size,
-        learning_rate=options.learning_rate or learning_rate,
+        defaults = Settings(batch_size=16, learning_rate=2e-3, patience=8, token_dropout=0.05)
+    return replace(
+        defaults,
+        epochs=options.epochs or defaults.epochs,
+        batch_size=options.batch_size or defaults.batch_size,
+        learning_rate=options.learning_rate or defaults.learning_rate,
         seed=options.seed,
-        patience=options.patience or patience,
-        token_dropout=token_dropout,
-        dropout=0.0 if small else 0.1,
-        layers=1,
-        hidden_size=128 if small else 192,
+        patience=options.patience or defaults.patience,
     )
 
 
