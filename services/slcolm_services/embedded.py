@@ -20,7 +20,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -271,7 +271,7 @@ def _resident_bytes(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Any:
+def _locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on `path`, which the system lets go of when the process ends."""
     with path.open("a+", encoding="utf-8") as file:
         try:

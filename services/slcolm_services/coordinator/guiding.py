@@ -9,6 +9,7 @@ from google.rpc import code_pb2, error_details_pb2
 from google.rpc.status_pb2 import Status
 
 from slcolm.evaluation.v1 import evaluation_pb2
+from slcolm.extraction.v1 import extraction_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.coordinator import pipeline
 from slcolm_services.coordinator.context import (
@@ -37,6 +38,25 @@ def guide(tools: Tools, context: StageContext) -> StageResult:
         ]
         for split in GUIDED_SPLITS
     }
+
+    def ask(
+        part: Sequence[extraction_pb2.Extraction], on_done: pipeline.OnDone
+    ) -> list[guidance_pb2.GuideResult]:
+        return pipeline.guide(
+            tools.peers,
+            part,
+            context.spec.schema,
+            guidance,
+            batch_documents=tools.config.guide_batch_documents,
+            calls_in_flight=tools.config.guide_calls_in_flight,
+            on_done=on_done,
+        )
+
+    # An endpoint that is down is found out by one batch, not by a whole corpus of retries. What
+    # this batch costs is not paid again: its answers are in the ledger.
+    probe = extractions[GUIDED_SPLITS[0]][: tools.config.guide_batch_documents]
+    _raise_if_unanswered(ask(probe, lambda _: None))
+
     total = sum(len(part) for part in extractions.values())
     done = 0
     artifacts, results = {}, []
@@ -47,30 +67,18 @@ def guide(tools: Tools, context: StageContext) -> StageResult:
             done += finished
             context.progress(done, total, split)
 
-        answers = pipeline.guide(
-            tools.peers,
-            part,
-            context.spec.schema,
-            guidance,
-            batch_documents=tools.config.guide_batch_documents,
-            calls_in_flight=tools.config.guide_calls_in_flight,
-            on_done=count,
-        )
+        answers = ask(part, count)
         results += answers
         artifacts[f"answers-{split}.binpb"] = tools.records.put_file(
             guidance_pb2.GuideResponse(results=answers).SerializeToString(deterministic=True)
         )
+    _raise_if_unanswered(results)
     answered = sum(map(pipeline.has_answer, results))
-    missing = [item for item in results if item.WhichOneof("outcome") == "error"]
-    passing = [item for item in missing if not _is_recorded_absence(item)]
-    error = pipeline.first_error(passing)
-    if error is not None and answered == 0:
-        raise _error_from(error)
     return StageResult(
         message=f"{answered} of {total} texts have a usable answer",
         done=total,
         artifacts=artifacts,
-        reusable=not passing,
+        reusable=not _failures_that_may_pass(results),
     )
 
 
@@ -134,9 +142,23 @@ def merge(tools: Tools, context: StageContext) -> StageResult:
     return StageResult(message=f"{len(items)} texts", done=len(items), artifacts=artifacts)
 
 
-def _is_recorded_absence(item: guidance_pb2.GuideResult) -> bool:
-    """Whether an item failed because nothing is recorded for it: that will not pass."""
-    return _reason(item.error.details) == AnswerNotRecorded.reason
+def _failures_that_may_pass(
+    results: Sequence[guidance_pb2.GuideResult],
+) -> list[guidance_pb2.GuideResult]:
+    """Items that failed, save those that nothing is recorded for: that will not change."""
+    return [
+        item
+        for item in results
+        if item.WhichOneof("outcome") == "error"
+        and _reason(item.error.details) != AnswerNotRecorded.reason
+    ]
+
+
+def _raise_if_unanswered(results: Sequence[guidance_pb2.GuideResult]) -> None:
+    """Raise the first failure when there is no answer at all, and one might have been had."""
+    failures = _failures_that_may_pass(results)
+    if failures and not any(map(pipeline.has_answer, results)):
+        raise _error_from(failures[0].error)
 
 
 def _reason(details: Sequence[any_pb2.Any]) -> str:

@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from google.rpc.status_pb2 import Status
-
 from slcolm.common.v1 import common_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
@@ -198,11 +196,3 @@ def merge(
         results.extend(response.results)
         on_done(len(batch))
     return results
-
-
-def first_error(results: Sequence[guidance_pb2.GuideResult]) -> Status | None:
-    """The first error among results, where there is one."""
-    for result in results:
-        if result.WhichOneof("outcome") == "error":
-            return result.error
-    return None
