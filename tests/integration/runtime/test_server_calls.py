@@ -1,21 +1,24 @@
-"""What every server promises on real sockets: each trap of gRPC that the runtime closes."""
+"""What every server promises of a call: each trap of gRPC that the runtime closes."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import generate_latest
+from support.serving import (
+    SERVICE,
+    Serving,
+    answer,
+    details,
+    failure,
+    get,
+    stub_of,
+    trailers,
+)
 
-from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
-from slcolm_client import connect_aio
 from slcolm_services.errors import (
     ConfigInvalid,
     DataInvalid,
@@ -23,56 +26,6 @@ from slcolm_services.errors import (
     IndexNotFound,
     SlcolmError,
 )
-from slcolm_services.runtime.server import Server
-
-Serving = Callable[..., AbstractAsyncContextManager[Server]]
-
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-SERVICE = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
-
-
-async def answer(request: Any, context: Any) -> retrieval_pb2.GetIndexResponse:
-    del context
-    return retrieval_pb2.GetIndexResponse(
-        index=retrieval_pb2.Index(revision=request.index_revision)
-    )
-
-
-@asynccontextmanager
-async def stub_of(*servers: Server, plain: bool = False) -> AsyncIterator[Any]:
-    """Stub on a channel of the SDK, or on a bare one with gRPC's defaults."""
-    target = "ipv4:" + ",".join(server.address for server in servers)
-    channel = grpc.aio.insecure_channel(target) if plain else connect_aio(target)
-    async with channel:
-        yield retrieval_pb2_grpc.RetrievalServiceStub(channel)
-
-
-def get(stub: Any, revision: str = "a", *, timeout: float | None = 20.0, **options: Any) -> Any:
-    request = retrieval_pb2.GetIndexRequest(index_revision=revision)
-    return stub.GetIndex(request, timeout=timeout, **options)
-
-
-def trailers(error: Any) -> dict[str, Any]:
-    return dict(error.trailing_metadata())
-
-
-def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
-    """Details of an error by name of their message."""
-    raw = trailers(error)["grpc-status-details-bin"]
-    found = {}
-    for detail in status_pb2.Status.FromString(raw).details:
-        name = detail.TypeName().rpartition(".")[2]
-        message = getattr(error_details_pb2, name)()
-        detail.Unpack(message)
-        found[name] = message
-    return found
-
-
-async def failure(stub: Any, **options: Any) -> grpc.aio.AioRpcError:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await get(stub, **options)
-    return caught.value
 
 
 def test_an_error_of_the_tree_arrives_with_its_details(serving: Serving) -> None:
@@ -326,157 +279,6 @@ def test_a_request_id_comes_back_with_answers_and_errors(serving: Serving) -> No
             call = get(stub, metadata=(("x-request-id", "a b" * 100),))
             await call
             assert len(dict(await call.trailing_metadata())["x-request-id"]) == 32
-
-    asyncio.run(scenario())
-
-
-def test_calls_are_balanced_over_servers_and_leave_one_that_does_not_serve(
-    serving: Serving,
-) -> None:
-    """The default of gRPC sends every call to the first server, whatever its health."""
-    counts = [0, 0]
-
-    def counting(index: int) -> Any:
-        async def handler(request: Any, context: Any) -> Any:
-            counts[index] += 1
-            return await answer(request, context)
-
-        return handler
-
-    async def scenario() -> None:
-        async with (
-            serving(counting(0)) as first,
-            serving(counting(1), load=False) as second,
-            stub_of(first, second) as stub,
-        ):
-            for _ in range(10):
-                await get(stub, wait_for_ready=True)
-            assert counts == [10, 0]
-            await second.load()
-            while counts[1] == 0:
-                await get(stub)
-            counts[:] = [0, 0]
-            for _ in range(20):
-                await get(stub)
-            assert counts == [10, 10]
-
-    asyncio.run(scenario())
-
-
-def test_draining_under_steady_load_loses_no_call(serving: Serving) -> None:
-    async def scenario() -> None:
-        async with (
-            serving(answer) as stays,
-            serving(answer, drain_delay_seconds=0.5) as leaves,
-            stub_of(stays, leaves) as stub,
-        ):
-            await get(stub, wait_for_ready=True)
-            done = asyncio.Event()
-
-            async def load() -> int:
-                count = 0
-                while not done.is_set():
-                    await get(stub)
-                    count += 1
-                return count
-
-            workers = [asyncio.create_task(load()) for _ in range(8)]
-            await leaves.drain()
-            done.set()
-            assert sum(await asyncio.gather(*workers)) > 100
-
-    asyncio.run(scenario())
-
-
-def test_a_call_in_flight_ends_well_in_a_drain(serving: Serving) -> None:
-    arrived, leave = asyncio.Event(), asyncio.Event()
-
-    async def handler(request: Any, context: Any) -> Any:
-        arrived.set()
-        await leave.wait()
-        return await answer(request, context)
-
-    async def scenario() -> None:
-        async with serving(handler) as server, stub_of(server) as stub:
-            call = asyncio.ensure_future(get(stub))
-            await arrived.wait()
-            drain = asyncio.create_task(server.drain())
-            async for health in watch(server):
-                if health == NOT_SERVING:
-                    leave.set()
-            assert (await call).index.revision == "a"
-            await drain
-
-    asyncio.run(scenario())
-
-
-async def watch(server: Server, service: str = "") -> AsyncIterator[int]:
-    async with grpc.aio.insecure_channel(server.address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        async for response in stub.Watch(health_pb2.HealthCheckRequest(service=service)):
-            yield response.status
-
-
-async def check(server: Server, service: str) -> int:
-    async with grpc.aio.insecure_channel(server.address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        response = await stub.Check(health_pb2.HealthCheckRequest(service=service))
-        return int(response.status)
-
-
-def test_readiness_follows_loading_and_liveness_does_not(serving: Serving) -> None:
-    async def scenario() -> None:
-        async with serving(answer, load=False) as server:
-            assert [await check(server, n) for n in ("", SERVICE)] == [NOT_SERVING] * 2
-            assert await check(server, "liveness") == SERVING
-            async with stub_of(server, plain=True) as stub:
-                error = await failure(stub)
-            assert error.code() is grpc.StatusCode.UNAVAILABLE
-            assert details(error)["ErrorInfo"].reason == "SERVICE_UNAVAILABLE"
-            await server.load()
-            assert [await check(server, n) for n in ("", SERVICE)] == [SERVING] * 2
-            with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await check(server, "unknown")
-            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-
-    asyncio.run(scenario())
-
-
-def test_a_watcher_is_told_of_a_drain_after_another_has_left(serving: Serving) -> None:
-    """The health servicer of grpcio-health-checking forgets the others when one leaves."""
-
-    async def scenario() -> None:
-        async with serving(answer) as server:
-            seen: asyncio.Queue[int] = asyncio.Queue()
-
-            async def follow() -> None:
-                async for status in watch(server):
-                    seen.put_nowait(status)
-
-            stays = asyncio.create_task(follow())
-            assert await seen.get() == SERVING
-            leaver = asyncio.create_task(follow())
-            assert await seen.get() == SERVING
-            leaver.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await leaver
-            drain = asyncio.create_task(server.drain())
-            assert await seen.get() == NOT_SERVING
-            # The watch is ended by the server: a drain need not wait out its grace.
-            await asyncio.gather(stays, drain)
-
-    asyncio.run(scenario())
-
-
-def test_reflection_names_the_service(serving: Serving) -> None:
-    async def scenario() -> None:
-        async with serving(answer) as server:
-            async with grpc.aio.insecure_channel(server.address) as channel:
-                stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-                request = reflection_pb2.ServerReflectionRequest(list_services="")
-                async for response in stub.ServerReflectionInfo(iter([request])):
-                    names = {s.name for s in response.list_services_response.service}
-            assert names >= {SERVICE, "grpc.health.v1.Health"}
 
     asyncio.run(scenario())
 

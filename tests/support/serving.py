@@ -1,0 +1,65 @@
+"""Calls on a real server, as tests of the runtime make them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2
+
+from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
+from slcolm_client import connect_aio
+from slcolm_services.runtime.server import Server
+
+Serving = Callable[..., AbstractAsyncContextManager[Server]]
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+SERVICE = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
+
+
+async def answer(request: Any, context: Any) -> retrieval_pb2.GetIndexResponse:
+    del context
+    return retrieval_pb2.GetIndexResponse(
+        index=retrieval_pb2.Index(revision=request.index_revision)
+    )
+
+
+@asynccontextmanager
+async def stub_of(*servers: Server, plain: bool = False) -> AsyncIterator[Any]:
+    """Stub on a channel of the SDK, or on a bare one with gRPC's defaults."""
+    target = "ipv4:" + ",".join(server.address for server in servers)
+    channel = grpc.aio.insecure_channel(target) if plain else connect_aio(target)
+    async with channel:
+        yield retrieval_pb2_grpc.RetrievalServiceStub(channel)
+
+
+def get(stub: Any, revision: str = "a", *, timeout: float | None = 20.0, **options: Any) -> Any:
+    request = retrieval_pb2.GetIndexRequest(index_revision=revision)
+    return stub.GetIndex(request, timeout=timeout, **options)
+
+
+def trailers(error: Any) -> dict[str, Any]:
+    return dict(error.trailing_metadata())
+
+
+def details(error: grpc.aio.AioRpcError) -> dict[str, Any]:
+    """Details of an error by name of their message."""
+    raw = trailers(error)["grpc-status-details-bin"]
+    found = {}
+    for detail in status_pb2.Status.FromString(raw).details:
+        name = detail.TypeName().rpartition(".")[2]
+        message = getattr(error_details_pb2, name)()
+        detail.Unpack(message)
+        found[name] = message
+    return found
+
+
+async def failure(stub: Any, **options: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await get(stub, **options)
+    return caught.value
