@@ -64,7 +64,7 @@ def scores_table(report: Mapping[str, Any]) -> Table:
         figures += [scores["by_frequency"][bucket]["f"] for bucket in buckets]
         style = "bold" if key == "merged" else None
         table.add_row(title, *(f"{100 * figure:.1f}" for figure in figures), style=style)
-    table.caption = "head, medium, tail: by training instances, with the number of types in test"
+    table.caption = "head, medium, tail: by training count; (types in test)"
     table.caption_justify = "left"
     return table
 

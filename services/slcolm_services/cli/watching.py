@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from slcolm.coordinator.v1 import coordinator_pb2
 
 _PLAIN_SECONDS = 15.0
 _DONE = (coordinator_pb2.RUN_STATE_SUCCEEDED, coordinator_pb2.RUN_STATE_FAILED)
-
-
-@dataclass
-class StageTimes:
-    """What was measured of a run, by stage."""
-
-    peak_bytes: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def follow(
@@ -104,13 +89,15 @@ class _Bars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            SpinnerColumn(finished_text=" "),
-            TextColumn("{task.fields[stage]:<9}"),
-            BarColumn(bar_width=24),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("{task.description}"),
+            TextColumn("{task.fields[stage]}", table_column=Column(width=9, no_wrap=True)),
+            BarColumn(bar_width=20, table_column=Column(width=20)),
+            TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(width=8)),
+            TextColumn(
+                "{task.description}",
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             console=console,
+            expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
 
