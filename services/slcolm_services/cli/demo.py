@@ -76,7 +76,7 @@ def demo(*, out: Path, as_json: bool) -> None:
     screen.rule("What next")
     screen.print(
         f"""\
-The results are in {out}: report.json, merged.jsonl, and the model in {out / "model"}.
+The results are in {out}: report.html, report.json, merged.jsonl, and the model in {out / "model"}.
 
 Use the model alone on texts of your own, a text a line:
   slcolm predict --model {out / "model"} --input texts.txt --output found.jsonl

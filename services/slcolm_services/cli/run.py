@@ -28,7 +28,7 @@ from slcolm_services.cli.tables import print_report
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
-    help="Folder for report.json, merged.jsonl, run.json and model/.",
+    help="Folder for report.html, report.json, merged.jsonl, run.json and model/.",
 )
 @guidance_options
 @click.option("--encoder", default="", help="Transformers encoder by name or path.")
@@ -105,4 +105,4 @@ def run(
         emit_json(report)
     else:
         print_report(console(), report)
-        console().print(f"\nWritten to {out}: report.json, merged.jsonl, run.json")
+        console().print(f"\nWritten to {out}: report.html, report.json, merged.jsonl, run.json")

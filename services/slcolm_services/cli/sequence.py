@@ -35,7 +35,7 @@ from slcolm_services.errors import (
 from slcolm_services.runtime.store import ArtifactStore
 from slcolm_services.runtime.wire import schema_to_wire
 
-_FILES = ("report.json", "merged.jsonl")
+_FILES = ("report.json", "merged.jsonl", "report.html")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
@@ -32,6 +32,7 @@ class StageContext:
         values: Values of the stages before this one.
         artifacts: Artifacts of the stages before this one: file name to digest.
         progress: Reports progress; raises `Cancelled` when the run was cancelled.
+        seconds: Wall time of the stages before this one, by name, in seconds.
     """
 
     run_id: str
@@ -39,6 +40,7 @@ class StageContext:
     values: Mapping[str, str]
     artifacts: Mapping[str, str]
     progress: Progress
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

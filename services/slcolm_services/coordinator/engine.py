@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -245,15 +246,24 @@ class Engine:
         """Run every stage. Deterministic between steps, as DBOS needs it."""
         values: dict[str, str] = {}
         artifacts: dict[str, str] = {}
+        seconds: dict[str, float] = {}
         for name in STAGE_NAMES:
             outcome = DBOS.run_step(
-                {"name": name}, self._run_stage, attempt_id, name, spec, values, artifacts
+                {"name": name},
+                self._run_stage,
+                attempt_id,
+                name,
+                spec,
+                values=values,
+                artifacts=artifacts,
+                seconds=seconds,
             )
             if "error" in outcome:
                 return {"failed": name, "error": outcome["error"]}
             result = StageResult.from_json(outcome["result"])
             values |= result.values
             artifacts |= result.artifacts
+            seconds[name] = outcome["seconds"]
         return {"values": values}
 
     def _run_stage(
@@ -261,8 +271,10 @@ class Engine:
         attempt_id: str,
         name: str,
         spec: dict[str, Any],
+        *,
         values: Mapping[str, str],
         artifacts: Mapping[str, str],
+        seconds: Mapping[str, float],
     ) -> dict[str, Any]:
         """Run one stage. A failure is a value: DBOS would otherwise log it with its trace."""
 
@@ -273,12 +285,13 @@ class Engine:
                 self._progress[attempt_id] = _Progress(name, done, total, message)
 
         run_id = attempt_id.split(".", maxsplit=1)[0]
+        start = time.monotonic()
         with structlog.contextvars.bound_contextvars(run_id=run_id, stage=name):
             _log.info("stage started")
             try:
                 progress(0, 0, "")
                 parsed = json_format.ParseDict(spec, coordinator_pb2.RunSpec())
-                context = StageContext(run_id, parsed, values, artifacts, progress)
+                context = StageContext(run_id, parsed, values, artifacts, progress, seconds)
                 result = run_stage(self._tools, name, context)
             except SlcolmError as error:
                 _log.warning("stage failed", reason=error.reason)
@@ -290,7 +303,7 @@ class Engine:
                 with self._lock:
                     self._progress.pop(attempt_id, None)
             _log.info("stage done", reused=result.reused)
-            return {"result": result.to_json()}
+            return {"result": result.to_json(), "seconds": time.monotonic() - start}
 
     @staticmethod
     def _attempts(run_id: str) -> list[Any]:

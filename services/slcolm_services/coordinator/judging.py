@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from slcolm.common.v1 import common_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.coordinator.context import GUIDED_SPLITS, StageContext, Tools
+from slcolm_services.coordinator.page import GoldTriple, render_page
 from slcolm_services.coordinator.records import StageResult
 from slcolm_services.coordinator.report import build_report, merged_lines, report_bytes
 
@@ -87,20 +90,34 @@ def report(tools: Tools, context: StageContext) -> StageResult:
         fit=fit,
         answers=answers,
     )
+    documents = tools.datasets.load(context.spec.test_dataset)
+    lines = merged_lines(
+        documents,
+        tools.predictions(context, "test"),
+        merged,
+        {answer.id: answer for answer in answers["test"]},
+    )
+    page = render_page(
+        report,
+        [json.loads(line) for line in lines.splitlines()],
+        {document.id: _gold_triples(document) for document in documents},
+        seconds=context.seconds,
+    )
     files = {
         "report.json": report_bytes(report),
-        "merged.jsonl": merged_lines(
-            tools.datasets.load(context.spec.test_dataset),
-            tools.predictions(context, "test"),
-            merged,
-            {answer.id: answer for answer in answers["test"]},
-        ),
+        "merged.jsonl": lines,
+        "report.html": page.encode(),
     }
     return StageResult(
-        message="report.json, merged.jsonl",
+        message=", ".join(files),
         done=len(files),
         artifacts={name: tools.records.put_file(data) for name, data in files.items()},
     )
+
+
+def _gold_triples(document: common_pb2.Document) -> list[GoldTriple]:
+    texts = [entity.text for entity in document.entities]
+    return [(texts[item.head], texts[item.tail], item.type) for item in document.relations]
 
 
 def _merged_systems(
