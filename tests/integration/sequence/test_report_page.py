@@ -11,10 +11,12 @@ from urllib.parse import quote
 
 import pytest
 
+from slcolm.coordinator.v1 import coordinator_pb2
+from slcolm_client import Client
 from slcolm_services.coordinator.page import render_page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
 EVIL = "</script><script>console.error('ran')</script><img onerror=console.error('ran')>"
 
 
@@ -92,6 +94,7 @@ def _shown(dom: str) -> list[str]:
     return re.findall(r"<article .*?<small class=\"\">(.*?)</small>", dom, re.DOTALL)
 
 
+@needs_browser
 def test_at_most_a_page_of_sentences_is_rendered_and_it_says_so(page: Path, tmp_path: Path) -> None:
     dom = _dom(page, tmp_path)
 
@@ -99,6 +102,7 @@ def test_at_most_a_page_of_sentences_is_rendered_and_it_says_so(page: Path, tmp_
     assert "Showing 200 of 251 that match, of 251 sentences." in dom
 
 
+@needs_browser
 def test_the_hash_selects_a_relation(page: Path, tmp_path: Path) -> None:
     dom = _dom(page, tmp_path, f"#relation={quote('父')}")
 
@@ -107,6 +111,7 @@ def test_the_hash_selects_a_relation(page: Path, tmp_path: Path) -> None:
     assert "right: 甲 — 父 → 太守" in dom
 
 
+@needs_browser
 def test_relation_and_kind_hold_together(page: Path, tmp_path: Path) -> None:
     dom = _dom(page, tmp_path, f"#relation={quote('任职')}&kind=missed")
 
@@ -114,6 +119,7 @@ def test_relation_and_kind_hold_together(page: Path, tmp_path: Path) -> None:
     assert "Showing 0 of 0 that match" in dom
 
 
+@needs_browser
 def test_mentions_are_highlighted_by_code_point(page: Path, tmp_path: Path) -> None:
     dom = _dom(page, tmp_path, "#kind=missed")
 
@@ -121,3 +127,13 @@ def test_mentions_are_highlighted_by_code_point(page: Path, tmp_path: Path) -> N
         ("PER", "甲"),
         ("OFI", "太守"),
     ]
+
+
+def test_a_run_leaves_its_page_with_the_times_of_the_stages_before(
+    client: Client, run: coordinator_pb2.Run
+) -> None:
+    page = client.download(run.id, "report.html").decode()
+
+    assert run.id in page
+    for stage in run.stages:
+        assert (f"<tr><td>{stage.name}</td>" in page) == (stage.name != "report")
