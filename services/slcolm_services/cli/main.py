@@ -11,7 +11,7 @@ import click
 
 from slcolm_client import SlcolmClientError
 from slcolm_services.cli.output import describe, emit_json, print_error
-from slcolm_services.errors import FieldViolation, RemoteError, SlcolmError
+from slcolm_services.errors import FieldViolation, InvalidInput, RemoteError, SlcolmError
 from slcolm_services.runtime.logs import configure_logging
 
 _COMMANDS = {
@@ -86,6 +86,14 @@ def main() -> None:
     except (SlcolmError, SlcolmClientError) as error:
         _report(error if isinstance(error, SlcolmError) else _local(error))
         sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is wrong, and nothing can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _report(InvalidInput(f"{place}{error.strerror or error}"))
+        sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("slcolm"):
             raise
@@ -93,10 +101,6 @@ def main() -> None:
             f"error: {error.name} is not installed; `pip install 'slcolm[all]'` has everything",
             err=True,
         )
-        sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is wrong, and nothing can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 

@@ -75,7 +75,7 @@ def predict(
         else:
             found.append(result.document)
     failures.sort(key=lambda problem: problem.line or 0)
-    if failures and not skip_errors:
+    if failures and not (skip_errors and found):
         raise _refusal(input_path, failures)
     write_documents(output_path, found)
     _report(found, failures, output_path, time.monotonic() - started, as_json=as_json)

@@ -24,6 +24,9 @@ from slcolm_services.embedded import Embedded
 def runs() -> None:
     """List, show, watch, cancel and resume runs.
 
+    Without --coordinator the services are started on the home for the time of the command; as
+    always when they start, they go on with a run that was interrupted.
+
     \b
     Examples:
       slcolm runs list

@@ -35,6 +35,7 @@ from slcolm_services.errors import (
 from slcolm_services.runtime.store import ArtifactStore
 from slcolm_services.runtime.wire import schema_to_wire
 
+_GOING = (coordinator_pb2.RUN_STATE_QUEUED, coordinator_pb2.RUN_STATE_RUNNING)
 _FILES = ("report.json", "merged.jsonl", "report.html")
 
 
@@ -108,7 +109,7 @@ def execute(
             demonstration_count=sequence.demonstrations,
             display_name=out.name,
         )
-        run = client.create_run(spec)
+        run = _unfinished(client, spec) or client.create_run(spec)
         peaks: dict[str, dict[str, int]] = {}
 
         def on_stage_end(name: str) -> None:
@@ -127,6 +128,15 @@ def execute(
             model = store.fetch_folder("models", run.model_revision, home.absolute() / "cache")
             _replace_folder(model, out / "model")
     return report
+
+
+def _unfinished(client: Client, spec: coordinator_pb2.RunSpec) -> coordinator_pb2.Run | None:
+    """A run with this very spec that was interrupted and goes on, where there is one."""
+    for run in client.list_runs():
+        if run.state in _GOING and run.spec == spec:
+            console(stderr=True).print(f"going on with run {run.id}, which was interrupted")
+            return run
+    return None
 
 
 def _read_all(paths: Mapping[str, Path], schema: Any) -> dict[str, tuple[str, bytes]]:

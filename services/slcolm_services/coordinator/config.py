@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from slcolm_services.runtime.config import Secret
+
+# It may hold a password.
+_DATABASE_URL = Secret("sqlite:///slcolm-home/runs.sqlite")
+
 
 @dataclass(frozen=True)
 class CoordinatorConfig:
@@ -35,7 +40,7 @@ class CoordinatorConfig:
     evaluation_address: str = "127.0.0.1:50054"
     training_address: str = "127.0.0.1:50055"
     store: str = "slcolm-home/store"
-    database_url: str = "sqlite:///slcolm-home/runs.sqlite"
+    database_url: Secret = _DATABASE_URL
     executor_id: str = "local"
     max_concurrent_runs: int = 1
     call_timeout_seconds: float = 300.0

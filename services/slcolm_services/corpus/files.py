@@ -6,7 +6,6 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EISDIR
 from pathlib import Path
 from typing import TextIO
 
@@ -45,19 +44,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Write a UTF-8 text file that appears whole or not at all.
 
     What is written goes to a temporary file beside `path`, which takes its name when the block ends
-    and is removed when the block raises. Folders on the way are made.
+    and is removed when the block raises. Folders on the way are made; a link is followed.
 
     Yields:
         The open temporary file; lines end in a line feed on every system.
 
     Raises:
-        InvalidInput: The path is a folder, or nothing can be written there.
+        InvalidInput: The path is no regular file, or it cannot be written: a full disk, for one.
     """
-    target = Path(path)
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        raise InvalidInput(f"{path} cannot be written: it is a folder or a device, not a file")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        if target.is_dir():
-            raise IsADirectoryError(EISDIR, "it is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
         file = temporary.open("x", encoding="utf-8", newline="\n")
     except OSError as error:
@@ -68,6 +67,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

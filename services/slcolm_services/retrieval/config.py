@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.runtime.config import Secret
+
+# A URL may hold a password.
+_EMBEDDED = Secret("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class RetrievalConfig:
     """
 
     folder: Path = Path("slcolm-home/index")
-    qdrant_url: str = ""
+    qdrant_url: Secret = _EMBEDDED
     qdrant_api_key_env: str = "QDRANT_API_KEY"
     qdrant_timeout_seconds: int = 30
     qdrant_connections: int = 8
