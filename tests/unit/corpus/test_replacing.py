@@ -36,9 +36,14 @@ def test_a_disk_that_fills_up_leaves_the_old_file_and_says_so(tmp_path: Path) ->
     path = tmp_path / "data"
     path.write_text("old", encoding="utf-8")
 
-    with pytest.raises(InvalidInput, match="No space left"), replacing(path) as file:
-        file.write("new")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(InvalidInput, match="No space left"):
+        _write_to_a_full_disk(path)
 
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _write_to_a_full_disk(path: Path) -> None:
+    with replacing(path) as file:
+        file.write("new")
+        raise OSError(errno.ENOSPC, "No space left on device")
