@@ -16,6 +16,7 @@ import pytest
 from slcolm_services.errors import IndexNotFound
 from slcolm_services.retrieval.config import RetrievalConfig
 from slcolm_services.retrieval.store import IndexStore
+from slcolm_services.runtime.config import Secret
 
 
 @pytest.fixture(params=["embedded", "server"])
@@ -25,7 +26,7 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> RetrievalConfig:
     url = os.environ.get("QDRANT_URL")
     if not url:
         pytest.skip("QDRANT_URL names no Qdrant server to test against")
-    return RetrievalConfig(qdrant_url=url)
+    return RetrievalConfig(qdrant_url=Secret(url))
 
 
 @pytest.fixture

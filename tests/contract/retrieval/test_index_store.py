@@ -16,6 +16,7 @@ from slcolm_services.retrieval.config import RetrievalConfig
 from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role, Vector
 from slcolm_services.retrieval.store import IndexStore
 from slcolm_services.retrieval.triggers import Trigger, TriggerLexicon
+from slcolm_services.runtime.config import Secret
 
 SCHEMA = TaskSchema("t", "lzh", (), (RelationType("父"), RelationType("杀")))
 TEXTS = ["甲杀乙于東郊", "丙之子丁立", "戊遂杀己", "庚與辛战于河北", "壬卒，子癸立"]
@@ -242,7 +243,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there_is_unavailable(unused_port: int) -> None:
-    store = IndexStore(RetrievalConfig(qdrant_url=f"http://127.0.0.1:{unused_port}"))
+    store = IndexStore(RetrievalConfig(qdrant_url=Secret(f"http://127.0.0.1:{unused_port}")))
     with pytest.raises(Unavailable):
         store.manifest("any")
     store.close()

@@ -17,6 +17,7 @@ from slcolm_services.errors import (
 )
 from slcolm_services.retrieval.config import RetrievalConfig
 from slcolm_services.retrieval.store import IndexStore
+from slcolm_services.runtime.config import Secret
 
 
 class Refusing(BaseHTTPRequestHandler):
@@ -50,7 +51,7 @@ def server() -> Iterator[ThreadingHTTPServer]:
 
 def refusal(server: ThreadingHTTPServer, status: int) -> SlcolmError:
     server.status = status  # type: ignore[attr-defined]
-    store = IndexStore(RetrievalConfig(qdrant_url=f"http://127.0.0.1:{server.server_port}"))
+    store = IndexStore(RetrievalConfig(qdrant_url=Secret(f"http://127.0.0.1:{server.server_port}")))
     try:
         with pytest.raises(SlcolmError) as caught:
             store.manifest("rev")
