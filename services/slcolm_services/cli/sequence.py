@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from slcolm_client import Client
 from slcolm_services.cli.output import console
 from slcolm_services.cli.watching import follow, seconds
 from slcolm_services.corpus.documents import Document
+from slcolm_services.corpus.files import replacing
 from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.jsonl import format_line
 from slcolm_services.corpus.schema_file import read_schema
@@ -30,7 +30,6 @@ from slcolm_services.errors import (
     DataInvalid,
     FieldViolation,
     RemoteError,
-    SlcolmError,
 )
 from slcolm_services.runtime.store import ArtifactStore
 from slcolm_services.runtime.wire import schema_to_wire
@@ -220,24 +219,13 @@ def _collect(
     data["report.json"] = _json_bytes(report)
     data["run.json"] = _json_bytes({"run_id": run.id, "stages": stages})
     for name, content in data.items():
-        _replace_file(out / name, content)
+        with replacing(out / name) as file:
+            file.write(content.decode())
     return report
 
 
 def _json_bytes(value: object) -> bytes:
     return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise SlcolmError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def _replace_folder(source: Path, target: Path) -> None:
