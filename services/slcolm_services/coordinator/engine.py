@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -328,21 +328,21 @@ class Engine:
             run.error.CopyFrom(_decode(output["error"]))
         elif state == coordinator_pb2.RUN_STATE_FAILED:
             run.error.CopyFrom(status_of(RuntimeError("the workflow failed")))
-        run.stages.extend(self._describe_stages(latest.workflow_id, state))
-        values = {
-            name: value
-            for step in DBOS.list_workflow_steps(latest.workflow_id)
-            for name, value in _result_of(step).values.items()
-        }
+        steps = DBOS.list_workflow_steps(latest.workflow_id)
+        run.stages.extend(self._describe_stages(latest.workflow_id, state, steps))
+        values = {name: value for step in steps for name, value in _result_of(step).values.items()}
         run.model_revision = values.get("model_revision", "")
         run.index_revision = values.get("index_revision", "")
         run.policy_digest = values.get("policy_digest", "")
         return run
 
     def _describe_stages(
-        self, attempt_id: str, run_state: coordinator_pb2.RunState
+        self,
+        attempt_id: str,
+        run_state: coordinator_pb2.RunState,
+        finished: Iterable[Mapping[str, Any]],
     ) -> list[coordinator_pb2.Stage]:
-        steps = {step["function_name"]: step for step in DBOS.list_workflow_steps(attempt_id)}
+        steps = {step["function_name"]: step for step in finished}
         with self._lock:
             progress = self._progress.get(attempt_id)
         stages = []
