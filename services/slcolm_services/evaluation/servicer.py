@@ -19,16 +19,18 @@ from slcolm_services.evaluation.fit import DevSentence, fit
 from slcolm_services.evaluation.merge import merge
 from slcolm_services.evaluation.placement import place
 from slcolm_services.evaluation.policy import EntityFilter, Policy
-from slcolm_services.evaluation.wire import (
-    difference_to_wire,
+from slcolm_services.evaluation.wire_policy import (
     entity_filter_of,
     merged_triple_to_wire,
     policy_from_wire,
     policy_to_wire,
+    trial_to_wire,
+)
+from slcolm_services.evaluation.wire_scores import (
+    difference_to_wire,
     scores_to_wire,
     sentences_from_wire,
     span_scores_to_wire,
-    trial_to_wire,
 )
 from slcolm_services.runtime.status import status_of
 from slcolm_services.runtime.wire import (

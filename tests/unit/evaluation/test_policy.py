@@ -19,7 +19,7 @@ from slcolm_services.evaluation.policy import (
     write_policy,
 )
 from slcolm_services.evaluation.weak_types import weak_types
-from slcolm_services.evaluation.wire import policy_from_wire, policy_to_wire
+from slcolm_services.evaluation.wire_policy import policy_from_wire, policy_to_wire
 from slcolm_services.scoring.counts import tally
 
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)

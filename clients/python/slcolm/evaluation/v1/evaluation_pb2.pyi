@@ -19,6 +19,7 @@ class MergeMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MERGE_MODE_REPLACE_WEAK: _ClassVar[MergeMode]
     MERGE_MODE_SLM_FIRST: _ClassVar[MergeMode]
     MERGE_MODE_GATE: _ClassVar[MergeMode]
+    MERGE_MODE_LEARNED: _ClassVar[MergeMode]
 MERGE_MODE_UNSPECIFIED: MergeMode
 MERGE_MODE_SLM: MergeMode
 MERGE_MODE_LLM: MergeMode
@@ -27,9 +28,10 @@ MERGE_MODE_THRESHOLD: MergeMode
 MERGE_MODE_REPLACE_WEAK: MergeMode
 MERGE_MODE_SLM_FIRST: MergeMode
 MERGE_MODE_GATE: MergeMode
+MERGE_MODE_LEARNED: MergeMode
 
 class Policy(_message.Message):
-    __slots__ = ("mode", "threshold", "weak_types", "rare_below", "training_counts", "entity_filter", "provenance", "digest")
+    __slots__ = ("mode", "threshold", "weak_types", "rare_below", "training_counts", "entity_filter", "provenance", "digest", "quorum", "calibration", "confidence", "task")
     class TrainingCountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +47,10 @@ class Policy(_message.Message):
     ENTITY_FILTER_FIELD_NUMBER: _ClassVar[int]
     PROVENANCE_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    QUORUM_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
     mode: MergeMode
     threshold: float
     weak_types: _containers.RepeatedScalarFieldContainer[str]
@@ -53,17 +59,62 @@ class Policy(_message.Message):
     entity_filter: str
     provenance: str
     digest: str
-    def __init__(self, mode: _Optional[_Union[MergeMode, str]] = ..., threshold: _Optional[float] = ..., weak_types: _Optional[_Iterable[str]] = ..., rare_below: _Optional[int] = ..., training_counts: _Optional[_Mapping[str, int]] = ..., entity_filter: _Optional[str] = ..., provenance: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
+    quorum: float
+    calibration: Calibration
+    confidence: Confidence
+    task: str
+    def __init__(self, mode: _Optional[_Union[MergeMode, str]] = ..., threshold: _Optional[float] = ..., weak_types: _Optional[_Iterable[str]] = ..., rare_below: _Optional[int] = ..., training_counts: _Optional[_Mapping[str, int]] = ..., entity_filter: _Optional[str] = ..., provenance: _Optional[str] = ..., digest: _Optional[str] = ..., quorum: _Optional[float] = ..., calibration: _Optional[_Union[Calibration, _Mapping]] = ..., confidence: _Optional[_Union[Confidence, _Mapping]] = ..., task: _Optional[str] = ...) -> None: ...
+
+class Calibration(_message.Message):
+    __slots__ = ("method", "temperature", "from_probabilities", "to_probabilities")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
+    FROM_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    TO_PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    temperature: float
+    from_probabilities: _containers.RepeatedScalarFieldContainer[float]
+    to_probabilities: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, method: _Optional[str] = ..., temperature: _Optional[float] = ..., from_probabilities: _Optional[_Iterable[float]] = ..., to_probabilities: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Confidence(_message.Message):
+    __slots__ = ("sources", "intercept", "weights", "threshold")
+    class WeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    SOURCES_FIELD_NUMBER: _ClassVar[int]
+    INTERCEPT_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    sources: _containers.RepeatedScalarFieldContainer[str]
+    intercept: float
+    weights: _containers.ScalarMap[str, float]
+    threshold: float
+    def __init__(self, sources: _Optional[_Iterable[str]] = ..., intercept: _Optional[float] = ..., weights: _Optional[_Mapping[str, float]] = ..., threshold: _Optional[float] = ...) -> None: ...
+
+class LlmAnswer(_message.Message):
+    __slots__ = ("source", "triples")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    TRIPLES_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    triples: _containers.RepeatedCompositeFieldContainer[_common_pb2.Triple]
+    def __init__(self, source: _Optional[str] = ..., triples: _Optional[_Iterable[_Union[_common_pb2.Triple, _Mapping]]] = ...) -> None: ...
 
 class MergeItem(_message.Message):
-    __slots__ = ("prediction", "llm_triples", "has_llm_answer")
+    __slots__ = ("prediction", "llm_triples", "has_llm_answer", "answers")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     LLM_TRIPLES_FIELD_NUMBER: _ClassVar[int]
     HAS_LLM_ANSWER_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
     prediction: _common_pb2.Document
     llm_triples: _containers.RepeatedCompositeFieldContainer[_common_pb2.Triple]
     has_llm_answer: bool
-    def __init__(self, prediction: _Optional[_Union[_common_pb2.Document, _Mapping]] = ..., llm_triples: _Optional[_Iterable[_Union[_common_pb2.Triple, _Mapping]]] = ..., has_llm_answer: bool = ...) -> None: ...
+    answers: _containers.RepeatedCompositeFieldContainer[LlmAnswer]
+    def __init__(self, prediction: _Optional[_Union[_common_pb2.Document, _Mapping]] = ..., llm_triples: _Optional[_Iterable[_Union[_common_pb2.Triple, _Mapping]]] = ..., has_llm_answer: bool = ..., answers: _Optional[_Iterable[_Union[LlmAnswer, _Mapping]]] = ...) -> None: ...
 
 class MergeRequest(_message.Message):
     __slots__ = ("items", "schema", "policy")
@@ -150,16 +201,20 @@ class FitPolicyResponse(_message.Message):
     def __init__(self, policy: _Optional[_Union[Policy, _Mapping]] = ..., trials: _Optional[_Iterable[_Union[PolicyTrial, _Mapping]]] = ...) -> None: ...
 
 class PolicyTrial(_message.Message):
-    __slots__ = ("policy", "dev_scores", "objective", "objective_standard_error")
+    __slots__ = ("policy", "dev_scores", "objective", "objective_standard_error", "gap", "gap_standard_error")
     POLICY_FIELD_NUMBER: _ClassVar[int]
     DEV_SCORES_FIELD_NUMBER: _ClassVar[int]
     OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
     OBJECTIVE_STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    GAP_FIELD_NUMBER: _ClassVar[int]
+    GAP_STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
     policy: Policy
     dev_scores: Scores
     objective: float
     objective_standard_error: float
-    def __init__(self, policy: _Optional[_Union[Policy, _Mapping]] = ..., dev_scores: _Optional[_Union[Scores, _Mapping]] = ..., objective: _Optional[float] = ..., objective_standard_error: _Optional[float] = ...) -> None: ...
+    gap: float
+    gap_standard_error: float
+    def __init__(self, policy: _Optional[_Union[Policy, _Mapping]] = ..., dev_scores: _Optional[_Union[Scores, _Mapping]] = ..., objective: _Optional[float] = ..., objective_standard_error: _Optional[float] = ..., gap: _Optional[float] = ..., gap_standard_error: _Optional[float] = ...) -> None: ...
 
 class Prf(_message.Message):
     __slots__ = ("precision", "recall", "f1", "f1_low", "f1_high")
@@ -232,7 +287,7 @@ class BucketScore(_message.Message):
     def __init__(self, bucket: _Optional[str] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., type_count: _Optional[int] = ...) -> None: ...
 
 class Scores(_message.Message):
-    __slots__ = ("micro", "macro", "counts", "per_type", "by_frequency", "off_schema", "spans", "without_gold", "same_mention")
+    __slots__ = ("micro", "macro", "counts", "per_type", "by_frequency", "off_schema", "spans", "without_gold", "same_mention", "reliability", "precision_recall")
     class SpansEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +304,8 @@ class Scores(_message.Message):
     SPANS_FIELD_NUMBER: _ClassVar[int]
     WITHOUT_GOLD_FIELD_NUMBER: _ClassVar[int]
     SAME_MENTION_FIELD_NUMBER: _ClassVar[int]
+    RELIABILITY_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_RECALL_FIELD_NUMBER: _ClassVar[int]
     micro: Prf
     macro: MacroPrf
     counts: Counts
@@ -258,7 +315,45 @@ class Scores(_message.Message):
     spans: _containers.MessageMap[str, Prf]
     without_gold: int
     same_mention: int
-    def __init__(self, micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., per_type: _Optional[_Iterable[_Union[TypeScore, _Mapping]]] = ..., by_frequency: _Optional[_Iterable[_Union[BucketScore, _Mapping]]] = ..., off_schema: _Optional[int] = ..., spans: _Optional[_Mapping[str, Prf]] = ..., without_gold: _Optional[int] = ..., same_mention: _Optional[int] = ...) -> None: ...
+    reliability: Reliability
+    precision_recall: _containers.RepeatedCompositeFieldContainer[PrecisionRecallPoint]
+    def __init__(self, micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., per_type: _Optional[_Iterable[_Union[TypeScore, _Mapping]]] = ..., by_frequency: _Optional[_Iterable[_Union[BucketScore, _Mapping]]] = ..., off_schema: _Optional[int] = ..., spans: _Optional[_Mapping[str, Prf]] = ..., without_gold: _Optional[int] = ..., same_mention: _Optional[int] = ..., reliability: _Optional[_Union[Reliability, _Mapping]] = ..., precision_recall: _Optional[_Iterable[_Union[PrecisionRecallPoint, _Mapping]]] = ...) -> None: ...
+
+class Reliability(_message.Message):
+    __slots__ = ("count", "expected_calibration_error", "brier_score", "bins")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_CALIBRATION_ERROR_FIELD_NUMBER: _ClassVar[int]
+    BRIER_SCORE_FIELD_NUMBER: _ClassVar[int]
+    BINS_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    expected_calibration_error: float
+    brier_score: float
+    bins: _containers.RepeatedCompositeFieldContainer[ReliabilityBin]
+    def __init__(self, count: _Optional[int] = ..., expected_calibration_error: _Optional[float] = ..., brier_score: _Optional[float] = ..., bins: _Optional[_Iterable[_Union[ReliabilityBin, _Mapping]]] = ...) -> None: ...
+
+class ReliabilityBin(_message.Message):
+    __slots__ = ("low", "high", "count", "mean_probability", "fraction_right")
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    MEAN_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    FRACTION_RIGHT_FIELD_NUMBER: _ClassVar[int]
+    low: float
+    high: float
+    count: int
+    mean_probability: float
+    fraction_right: float
+    def __init__(self, low: _Optional[float] = ..., high: _Optional[float] = ..., count: _Optional[int] = ..., mean_probability: _Optional[float] = ..., fraction_right: _Optional[float] = ...) -> None: ...
+
+class PrecisionRecallPoint(_message.Message):
+    __slots__ = ("threshold", "precision", "recall")
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    RECALL_FIELD_NUMBER: _ClassVar[int]
+    threshold: float
+    precision: float
+    recall: float
+    def __init__(self, threshold: _Optional[float] = ..., precision: _Optional[float] = ..., recall: _Optional[float] = ...) -> None: ...
 
 class ScoredSystem(_message.Message):
     __slots__ = ("id", "triples", "document")
@@ -323,16 +418,18 @@ class CompareRequest(_message.Message):
     def __init__(self, gold: _Optional[_Iterable[_Union[_common_pb2.Document, _Mapping]]] = ..., baseline: _Optional[_Iterable[_Union[ScoredSystem, _Mapping]]] = ..., candidate: _Optional[_Iterable[_Union[ScoredSystem, _Mapping]]] = ..., schema: _Optional[_Union[_common_pb2.TaskSchema, _Mapping]] = ..., training_counts: _Optional[_Mapping[str, int]] = ..., bootstrap_samples: _Optional[int] = ...) -> None: ...
 
 class CompareResponse(_message.Message):
-    __slots__ = ("baseline", "candidate", "micro_f1", "macro_f1_pr")
+    __slots__ = ("baseline", "candidate", "micro_f1", "macro_f1_pr", "macro_f1_mean")
     BASELINE_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     MICRO_F1_FIELD_NUMBER: _ClassVar[int]
     MACRO_F1_PR_FIELD_NUMBER: _ClassVar[int]
+    MACRO_F1_MEAN_FIELD_NUMBER: _ClassVar[int]
     baseline: Scores
     candidate: Scores
     micro_f1: Difference
     macro_f1_pr: Difference
-    def __init__(self, baseline: _Optional[_Union[Scores, _Mapping]] = ..., candidate: _Optional[_Union[Scores, _Mapping]] = ..., micro_f1: _Optional[_Union[Difference, _Mapping]] = ..., macro_f1_pr: _Optional[_Union[Difference, _Mapping]] = ...) -> None: ...
+    macro_f1_mean: Difference
+    def __init__(self, baseline: _Optional[_Union[Scores, _Mapping]] = ..., candidate: _Optional[_Union[Scores, _Mapping]] = ..., micro_f1: _Optional[_Union[Difference, _Mapping]] = ..., macro_f1_pr: _Optional[_Union[Difference, _Mapping]] = ..., macro_f1_mean: _Optional[_Union[Difference, _Mapping]] = ...) -> None: ...
 
 class Difference(_message.Message):
     __slots__ = ("value", "low", "high")
