@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from slcolm.common.v1 import common_pb2 as _common_pb2
+from slcolm.guidance.v1 import guidance_pb2 as _guidance_pb2
 from slcolm.training.v1 import training_pb2 as _training_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -47,7 +48,7 @@ class UploadDatasetResponse(_message.Message):
     def __init__(self, digest: _Optional[str] = ..., document_count: _Optional[int] = ...) -> None: ...
 
 class RunSpec(_message.Message):
-    __slots__ = ("schema", "train_dataset", "dev_dataset", "test_dataset", "training", "provider", "demonstration_count", "display_name")
+    __slots__ = ("schema", "train_dataset", "dev_dataset", "test_dataset", "training", "provider", "demonstration_count", "display_name", "other_providers", "samples", "prompt", "random_demonstrations", "budget", "batch")
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     TRAIN_DATASET_FIELD_NUMBER: _ClassVar[int]
     DEV_DATASET_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +57,12 @@ class RunSpec(_message.Message):
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     DEMONSTRATION_COUNT_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    OTHER_PROVIDERS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_DEMONSTRATIONS_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    BATCH_FIELD_NUMBER: _ClassVar[int]
     schema: _common_pb2.TaskSchema
     train_dataset: str
     dev_dataset: str
@@ -64,7 +71,13 @@ class RunSpec(_message.Message):
     provider: str
     demonstration_count: int
     display_name: str
-    def __init__(self, schema: _Optional[_Union[_common_pb2.TaskSchema, _Mapping]] = ..., train_dataset: _Optional[str] = ..., dev_dataset: _Optional[str] = ..., test_dataset: _Optional[str] = ..., training: _Optional[_Union[_training_pb2.TrainOptions, _Mapping]] = ..., provider: _Optional[str] = ..., demonstration_count: _Optional[int] = ..., display_name: _Optional[str] = ...) -> None: ...
+    other_providers: _containers.RepeatedScalarFieldContainer[str]
+    samples: int
+    prompt: _guidance_pb2.PromptOptions
+    random_demonstrations: bool
+    budget: _guidance_pb2.Budget
+    batch: bool
+    def __init__(self, schema: _Optional[_Union[_common_pb2.TaskSchema, _Mapping]] = ..., train_dataset: _Optional[str] = ..., dev_dataset: _Optional[str] = ..., test_dataset: _Optional[str] = ..., training: _Optional[_Union[_training_pb2.TrainOptions, _Mapping]] = ..., provider: _Optional[str] = ..., demonstration_count: _Optional[int] = ..., display_name: _Optional[str] = ..., other_providers: _Optional[_Iterable[str]] = ..., samples: _Optional[int] = ..., prompt: _Optional[_Union[_guidance_pb2.PromptOptions, _Mapping]] = ..., random_demonstrations: bool = ..., budget: _Optional[_Union[_guidance_pb2.Budget, _Mapping]] = ..., batch: bool = ...) -> None: ...
 
 class Stage(_message.Message):
     __slots__ = ("name", "state", "start_time", "end_time", "done", "total", "message", "artifacts", "reused")

@@ -60,6 +60,26 @@ class GuidanceServiceStub(object):
                 request_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetUsageRequest.SerializeToString,
                 response_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetUsageResponse.FromString,
                 _registered_method=True)
+        self.SubmitBatch = channel.unary_unary(
+                '/slcolm.guidance.v1.GuidanceService/SubmitBatch',
+                request_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.SubmitBatchRequest.SerializeToString,
+                response_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.SubmitBatchResponse.FromString,
+                _registered_method=True)
+        self.GetBatch = channel.unary_unary(
+                '/slcolm.guidance.v1.GuidanceService/GetBatch',
+                request_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetBatchRequest.SerializeToString,
+                response_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetBatchResponse.FromString,
+                _registered_method=True)
+        self.ListBatches = channel.unary_unary(
+                '/slcolm.guidance.v1.GuidanceService/ListBatches',
+                request_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.ListBatchesRequest.SerializeToString,
+                response_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.ListBatchesResponse.FromString,
+                _registered_method=True)
+        self.CancelBatch = channel.unary_unary(
+                '/slcolm.guidance.v1.GuidanceService/CancelBatch',
+                request_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.CancelBatchRequest.SerializeToString,
+                response_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.CancelBatchResponse.FromString,
+                _registered_method=True)
 
 
 class GuidanceServiceServicer(object):
@@ -104,6 +124,36 @@ class GuidanceServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubmitBatch(self, request, context):
+        """Has the provider answer a batch in its own time (hours), where it offers that. The answers go into the ledger: once the
+        batch has ended, `Guide` with the same items finds them there at no cost.
+        Errors: FAILED_PRECONDITION (BATCH_UNSUPPORTED), RESOURCE_EXHAUSTED (BUDGET_EXHAUSTED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBatch(self, request, context):
+        """How a batch stands. Collects its answers once there are any. Errors: NOT_FOUND (BATCH_NOT_FOUND).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBatches(self, request, context):
+        """Newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelBatch(self, request, context):
+        """Stops a batch; what is answered by then is collected. Cancelling an ended batch changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GuidanceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +181,26 @@ def add_GuidanceServiceServicer_to_server(servicer, server):
                     servicer.GetUsage,
                     request_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetUsageRequest.FromString,
                     response_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetUsageResponse.SerializeToString,
+            ),
+            'SubmitBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitBatch,
+                    request_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.SubmitBatchRequest.FromString,
+                    response_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.SubmitBatchResponse.SerializeToString,
+            ),
+            'GetBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBatch,
+                    request_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetBatchRequest.FromString,
+                    response_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetBatchResponse.SerializeToString,
+            ),
+            'ListBatches': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBatches,
+                    request_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.ListBatchesRequest.FromString,
+                    response_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.ListBatchesResponse.SerializeToString,
+            ),
+            'CancelBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelBatch,
+                    request_deserializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.CancelBatchRequest.FromString,
+                    response_serializer=slcolm_dot_guidance_dot_v1_dot_guidance__pb2.CancelBatchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -269,6 +339,114 @@ class GuidanceService(object):
             '/slcolm.guidance.v1.GuidanceService/GetUsage',
             slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetUsageRequest.SerializeToString,
             slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slcolm.guidance.v1.GuidanceService/SubmitBatch',
+            slcolm_dot_guidance_dot_v1_dot_guidance__pb2.SubmitBatchRequest.SerializeToString,
+            slcolm_dot_guidance_dot_v1_dot_guidance__pb2.SubmitBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slcolm.guidance.v1.GuidanceService/GetBatch',
+            slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetBatchRequest.SerializeToString,
+            slcolm_dot_guidance_dot_v1_dot_guidance__pb2.GetBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slcolm.guidance.v1.GuidanceService/ListBatches',
+            slcolm_dot_guidance_dot_v1_dot_guidance__pb2.ListBatchesRequest.SerializeToString,
+            slcolm_dot_guidance_dot_v1_dot_guidance__pb2.ListBatchesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slcolm.guidance.v1.GuidanceService/CancelBatch',
+            slcolm_dot_guidance_dot_v1_dot_guidance__pb2.CancelBatchRequest.SerializeToString,
+            slcolm_dot_guidance_dot_v1_dot_guidance__pb2.CancelBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,
