@@ -44,6 +44,7 @@ from slcolm_services.scoring.counts import (
     total,
 )
 
+Item = tuple[str, Hashable]
 BUCKETS = ("head", "medium", "tail")
 DEFAULT_SEED = 20240601
 """Resamples are the same from run to run, and the same for all systems that are compared."""
@@ -55,6 +56,26 @@ class Sentence:
 
     id: str
     triples: tuple[Triple, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StrictItems:
+    """What of gold and prediction is matched, sentence by sentence in gold order.
+
+    An item is (type, mentions); the mentions of a symmetric type are sorted.
+
+    Attributes:
+        gold: True items; one may stand twice.
+        predicted: Predicted items, each once, with the highest probability that it was given; None
+            where it has none.
+        off_schema: Predicted triples with a label outside the schema: no items.
+        same_mention: Predicted triples with the same head and tail: likewise.
+    """
+
+    gold: list[list[Item]]
+    predicted: list[dict[Item, float | None]]
+    off_schema: int
+    same_mention: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +168,16 @@ class Comparison:
 def count_strict(
     gold: Sequence[Sentence], predicted: Iterable[Sentence], schema: TaskSchema
 ) -> StrictCounts:
-    """Match predictions with gold.
+    """Match predictions with gold; see `strict_items`."""
+    items = strict_items(gold, predicted, schema)
+    matrix = tally(items.gold, items.predicted, tuple(schema.relations_by_name))
+    return StrictCounts(matrix, items.off_schema, items.same_mention)
+
+
+def strict_items(
+    gold: Sequence[Sentence], predicted: Iterable[Sentence], schema: TaskSchema
+) -> StrictItems:
+    """Bring gold and predictions to what is matched.
 
     Args:
         gold: Every sentence that is scored, each id once.
@@ -171,20 +201,25 @@ def count_strict(
         ]
         for row, sentence in enumerate(gold)
     ]
-    answers = [sentence.triples if sentence else () for sentence in by_gold_id(gold, predicted)]
-    found = [
-        [types.item(triple) for triple in triples if triple.head != triple.tail]
-        for triples in answers
-    ]
-    return StrictCounts(
-        matrix=tally(
-            true,
-            [[item for item in items if item is not None] for items in found],
-            tuple(schema.relations_by_name),
-        ),
-        off_schema=sum(item is None for items in found for item in items),
-        same_mention=sum(triple.head == triple.tail for triples in answers for triple in triples),
-    )
+    off_schema = same_mention = 0
+    found: list[dict[Item, float | None]] = []
+    for sentence in by_gold_id(gold, predicted):
+        best: dict[Item, float | None] = {}
+        for triple in sentence.triples if sentence else ():
+            if triple.head == triple.tail:
+                same_mention += 1
+            elif (item := types.item(triple)) is None:
+                off_schema += 1
+            else:
+                best[item] = _higher(best.get(item), triple.prob)
+        found.append(best)
+    return StrictItems(true, found, off_schema, same_mention)
+
+
+def _higher(first: float | None, second: float | None) -> float | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return max(first, second)
 
 
 class _Types:
@@ -194,7 +229,7 @@ class _Types:
         self._schema = schema
         self._names: dict[str, str | None] = {}
 
-    def item(self, triple: Triple) -> tuple[str, Hashable] | None:
+    def item(self, triple: Triple) -> Item | None:
         """(type, mentions), or None where the label is outside the schema."""
         if triple.type not in self._names:
             self._names[triple.type] = normalise_label(triple.type, self._schema)
@@ -205,7 +240,7 @@ class _Types:
         symmetric = self._schema.relations_by_name[name].symmetric
         return name, tuple(sorted(pair)) if symmetric else pair
 
-    def gold(self, triple: Triple, field: str) -> tuple[str, Hashable]:
+    def gold(self, triple: Triple, field: str) -> Item:
         item = self.item(triple)
         if item is None:
             raise InvalidInput(

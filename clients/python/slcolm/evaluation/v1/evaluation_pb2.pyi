@@ -287,7 +287,7 @@ class BucketScore(_message.Message):
     def __init__(self, bucket: _Optional[str] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., type_count: _Optional[int] = ...) -> None: ...
 
 class Scores(_message.Message):
-    __slots__ = ("micro", "macro", "counts", "per_type", "by_frequency", "off_schema", "spans", "without_gold", "same_mention", "reliability", "precision_recall")
+    __slots__ = ("micro", "macro", "counts", "per_type", "by_frequency", "off_schema", "spans", "without_gold", "same_mention", "reliability", "precision_recall", "average_precision")
     class SpansEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -306,6 +306,7 @@ class Scores(_message.Message):
     SAME_MENTION_FIELD_NUMBER: _ClassVar[int]
     RELIABILITY_FIELD_NUMBER: _ClassVar[int]
     PRECISION_RECALL_FIELD_NUMBER: _ClassVar[int]
+    AVERAGE_PRECISION_FIELD_NUMBER: _ClassVar[int]
     micro: Prf
     macro: MacroPrf
     counts: Counts
@@ -317,7 +318,8 @@ class Scores(_message.Message):
     same_mention: int
     reliability: Reliability
     precision_recall: _containers.RepeatedCompositeFieldContainer[PrecisionRecallPoint]
-    def __init__(self, micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., per_type: _Optional[_Iterable[_Union[TypeScore, _Mapping]]] = ..., by_frequency: _Optional[_Iterable[_Union[BucketScore, _Mapping]]] = ..., off_schema: _Optional[int] = ..., spans: _Optional[_Mapping[str, Prf]] = ..., without_gold: _Optional[int] = ..., same_mention: _Optional[int] = ..., reliability: _Optional[_Union[Reliability, _Mapping]] = ..., precision_recall: _Optional[_Iterable[_Union[PrecisionRecallPoint, _Mapping]]] = ...) -> None: ...
+    average_precision: float
+    def __init__(self, micro: _Optional[_Union[Prf, _Mapping]] = ..., macro: _Optional[_Union[MacroPrf, _Mapping]] = ..., counts: _Optional[_Union[Counts, _Mapping]] = ..., per_type: _Optional[_Iterable[_Union[TypeScore, _Mapping]]] = ..., by_frequency: _Optional[_Iterable[_Union[BucketScore, _Mapping]]] = ..., off_schema: _Optional[int] = ..., spans: _Optional[_Mapping[str, Prf]] = ..., without_gold: _Optional[int] = ..., same_mention: _Optional[int] = ..., reliability: _Optional[_Union[Reliability, _Mapping]] = ..., precision_recall: _Optional[_Iterable[_Union[PrecisionRecallPoint, _Mapping]]] = ..., average_precision: _Optional[float] = ...) -> None: ...
 
 class Reliability(_message.Message):
     __slots__ = ("count", "expected_calibration_error", "brier_score", "bins")
