@@ -109,7 +109,7 @@ class Embedded:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as cleanup:
             self._make_home()
-            cleanup.enter_context(_locked(self._home / "lock"))
+            cleanup.enter_context(locked(self._home))
             cleanup.callback(self._stop)
             for role in PEERS:
                 self._spawn(role, self._role_settings(role))
@@ -159,7 +159,7 @@ class Embedded:
             "evaluation": {},
             "coordinator": {
                 "store": str(home / "store"),
-                "database_url": f"sqlite:///{home / 'runs.sqlite'}",
+                "database_url": run_database_url(home),
                 **{f"{peer}_address": child.address for peer, child in self._children.items()},
             },
         }
@@ -270,24 +270,45 @@ def _resident_bytes(pid: int) -> int:
     return total
 
 
+def run_database_url(home: Path) -> str:
+    """SQLAlchemy URL of the run database of a home."""
+    return f"sqlite:///{home.absolute() / 'runs.sqlite'}"
+
+
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on `path`, which the system lets go of when the process ends."""
-    with path.open("a+", encoding="utf-8") as file:
+def locked(home: Path) -> Iterator[None]:
+    """Hold a home for this process; the system lets go of it when the process ends.
+
+    Raises:
+        HomeInUse: Another process tree works in it.
+    """
+    with (home / "lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             owner = file.read().strip() or "unknown"
             raise HomeInUse(
-                f"{path.parent} is in use by process {owner}; "
+                f"{home} is in use by process {owner}; "
                 "name another --home, or reach the one that runs with --coordinator",
-                metadata={"home": str(path.parent), "pid": owner},
+                metadata={"home": str(home), "pid": owner},
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def in_use(home: Path) -> bool:
+    """Whether a process tree works in a home. Nothing is written."""
+    try:
+        with (home / "lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def to_toml(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -17,15 +17,18 @@ from slcolm_client import Client
 from slcolm_services.cli.options import coordinator_option, home_option
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.cli.watching import follow
-from slcolm_services.embedded import Embedded
+from slcolm_services.embedded import Embedded, in_use, locked, run_database_url
+
+if TYPE_CHECKING:
+    from slcolm_services.coordinator.runs import Runs
 
 
 @click.group()
 def runs() -> None:
     """List, show, watch, cancel and resume runs.
 
-    Without --coordinator the services are started on the home for the time of the command; as
-    always when they start, they go on with a run that was interrupted.
+    Without --coordinator, list, show and cancel use the records of the home and start nothing;
+    resume starts the services for the time of the command.
 
     \b
     Examples:
@@ -38,11 +41,24 @@ def runs() -> None:
 @contextlib.contextmanager
 def _client(home: Path, coordinator: str | None) -> Iterator[Client]:
     """A client of the named coordinator, or of services started on the home for this command."""
+    with contextlib.ExitStack() as cleanup:
+        if coordinator is None:
+            coordinator = cleanup.enter_context(Embedded(home)).coordinator
+        yield cleanup.enter_context(Client(coordinator))
+
+
+@contextlib.contextmanager
+def _reader(home: Path, coordinator: str | None) -> Iterator[Client | Runs]:
+    """Who can tell of runs: the named coordinator, or the records of the home."""
     if coordinator is not None:
-        yield Client(coordinator)
+        with Client(coordinator) as client:
+            yield client
         return
-    with Embedded(home) as embedded:
-        yield Client(embedded.coordinator)
+    # Whoever names a coordinator needs nothing of what records runs.
+    from slcolm_services.coordinator.runs import open_runs  # noqa: PLC0415
+
+    with open_runs(run_database_url(home)) as found:
+        yield found
 
 
 @runs.command("list")
@@ -56,10 +72,11 @@ def list_runs(home: Path, coordinator: str | None, as_json: bool) -> None:
     Example:
       slcolm runs list --json
     """
-    with _client(home, coordinator) as client:
-        found = list(client.list_runs())
+    with _reader(home, coordinator) as reader:
+        found = list(reader.list_runs())
+    idle = _is_idle(home, coordinator)
     if as_json:
-        emit_json({"runs": [_as_dict(run) for run in found]})
+        emit_json({"runs": [_as_dict(run, idle=idle) for run in found]})
         return
     table = Table()
     for name in ("run", "name", "task", "state", "created", "last stage"):
@@ -69,7 +86,7 @@ def list_runs(home: Path, coordinator: str | None, as_json: bool) -> None:
             run.id,
             escape(run.spec.display_name),
             escape(run.spec.schema.name),
-            state_name(run.state),
+            _run_state(run, idle=idle),
             run.create_time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S"),
             _last_stage(run),
         )
@@ -88,9 +105,9 @@ def show_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) ->
     Example:
       slcolm runs show 3f2a9c01b7de
     """
-    with _client(home, coordinator) as client:
-        run = client.get_run(run_id)
-    _print_run(run, as_json=as_json)
+    with _reader(home, coordinator) as reader:
+        run = reader.get_run(run_id)
+    _print_run(run, as_json=as_json, idle=_is_idle(home, coordinator))
 
 
 @runs.command("resume")
@@ -119,32 +136,46 @@ def resume_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) 
 @coordinator_option
 @json_option
 def cancel_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) -> None:
-    """Stop a run after the call in flight.
+    """Stop a run after the call in flight; a run that was interrupted is not gone on with.
 
     \b
     Example:
       slcolm runs cancel 3f2a9c01b7de --coordinator localhost:50050
     """
-    with _client(home, coordinator) as client:
-        run = client.cancel_run(run_id)
+    with contextlib.ExitStack() as cleanup:
+        reader = cleanup.enter_context(_reader(home, coordinator))
+        if coordinator is None:
+            # A process that works on the run would not hear of it before the stage has ended.
+            cleanup.enter_context(locked(home))
+        run = reader.cancel_run(run_id)
     _print_run(run, as_json=as_json)
 
 
 @runs.command("watch")
 @click.argument("run_id")
-@home_option
-@coordinator_option
+@click.option(
+    "--coordinator",
+    metavar="HOST:PORT",
+    envvar="SLCOLM_COORDINATOR",
+    required=True,
+    help="Coordinator that works on the run.",
+)
 @json_option
-def watch_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) -> None:
-    """Follow a run until it ends.
+def watch_run(run_id: str, coordinator: str, as_json: bool) -> None:
+    """Follow a run of a coordinator until it ends. An interrupted run goes on with `resume`.
 
     \b
     Example:
       slcolm runs watch 3f2a9c01b7de --coordinator localhost:50050
     """
-    with _client(home, coordinator) as client:
+    with Client(coordinator) as client:
         run = follow(client.watch_run(run_id), console(stderr=True))
     _print_run(run, as_json=as_json)
+
+
+def _is_idle(home: Path, coordinator: str | None) -> bool:
+    """Whether nothing works on runs that have not ended."""
+    return coordinator is None and not in_use(home)
 
 
 def state_name(state: coordinator_pb2.RunState) -> str:
@@ -152,8 +183,14 @@ def state_name(state: coordinator_pb2.RunState) -> str:
     return coordinator_pb2.RunState.Name(state).removeprefix("RUN_STATE_").lower()
 
 
-def _as_dict(run: coordinator_pb2.Run) -> dict[str, Any]:
+def _run_state(run: coordinator_pb2.Run, *, idle: bool) -> str:
+    name = state_name(run.state)
+    return "interrupted" if idle and name in {"queued", "running"} else name
+
+
+def _as_dict(run: coordinator_pb2.Run, *, idle: bool) -> dict[str, Any]:
     value: dict[str, Any] = MessageToDict(run, preserving_proto_field_name=True)
+    value["interrupted"] = _run_state(run, idle=idle) == "interrupted"
     value["spec"]["schema"] = {"name": run.spec.schema.name}
     return value
 
@@ -163,12 +200,12 @@ def _last_stage(run: coordinator_pb2.Run) -> str:
     return f"{begun[-1].name}: {state_name(begun[-1].state)}" if begun else ""
 
 
-def _print_run(run: coordinator_pb2.Run, *, as_json: bool) -> None:
+def _print_run(run: coordinator_pb2.Run, *, as_json: bool, idle: bool = False) -> None:
     if as_json:
-        emit_json(_as_dict(run))
+        emit_json(_as_dict(run, idle=idle))
         return
     out = console()
-    out.print(f"run [bold]{run.id}[/] {state_name(run.state)}")
+    out.print(f"run [bold]{run.id}[/] {_run_state(run, idle=idle)}")
     if run.error.message:
         out.print(f"[red]{escape(run.error.message)}[/]")
     table = Table()

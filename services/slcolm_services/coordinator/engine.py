@@ -1,4 +1,4 @@
-"""Durable runs on DBOS: the sequence of stages, and what is known of every run.
+"""Durable runs on DBOS: the sequence of stages. What is known of every run is read in `runs`.
 
 A run is one or more attempts; an attempt is a DBOS workflow named `RUN.N` whose steps are the
 stages. DBOS records each finished step, so that a coordinator that was killed goes on at the next
@@ -10,36 +10,36 @@ DBOS keeps its registry and its connection per process: there is one engine per 
 
 from __future__ import annotations
 
-import base64
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import structlog
 from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID
 from google.protobuf import json_format
-from google.protobuf.timestamp_pb2 import Timestamp
-from google.rpc.status_pb2 import Status
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_services.coordinator.context import StageContext, Tools
 from slcolm_services.coordinator.records import StageResult
+from slcolm_services.coordinator.runs import (
+    WORKFLOW,
+    Progress,
+    Runs,
+    database_error,
+    encode_status,
+    spec_of,
+)
 from slcolm_services.coordinator.stages import STAGE_NAMES, run_stage
 from slcolm_services.errors import (
     ArtifactNotFound,
     Cancelled,
-    ConfigInvalid,
-    FieldViolation,
     InvalidInput,
-    RunEnded,
-    RunNotFound,
     RunNotReady,
     SlcolmError,
 )
@@ -50,42 +50,19 @@ _log = structlog.get_logger(__name__)
 _QUEUE = "runs"
 _SEQUENCE_VERSION = "1"
 """Raised when the order or meaning of the stages changes: older unfinished runs are then left."""
-_STATES = {
-    "ENQUEUED": coordinator_pb2.RUN_STATE_QUEUED,
-    "DELAYED": coordinator_pb2.RUN_STATE_QUEUED,
-    "PENDING": coordinator_pb2.RUN_STATE_RUNNING,
-    "SUCCESS": coordinator_pb2.RUN_STATE_SUCCEEDED,
-    "ERROR": coordinator_pb2.RUN_STATE_FAILED,
-    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": coordinator_pb2.RUN_STATE_FAILED,
-    "CANCELLED": coordinator_pb2.RUN_STATE_CANCELLED,
-}
-ENDED = frozenset(
-    {
-        coordinator_pb2.RUN_STATE_SUCCEEDED,
-        coordinator_pb2.RUN_STATE_FAILED,
-        coordinator_pb2.RUN_STATE_CANCELLED,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Progress:
-    stage: str
-    done: int
-    total: int
-    message: str
 
 
 class Engine:
-    """Creates, runs and describes runs. Every method blocks; call it off the event loop."""
+    """Creates, runs, cancels and resumes runs. Every method blocks; call it off the event loop."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._config = tools.config
-        self._progress: dict[str, _Progress] = {}
+        self._progress: dict[str, Progress] = {}
         self._cancelled: set[str] = set()
         self._lock = threading.Lock()
         self._workflow: Callable[..., dict[str, Any]] | None = None
+        self._runs = Runs(DBOS, self._progress_of)
 
     def launch(self) -> None:
         """Open the database and go on with what was left unfinished.
@@ -98,12 +75,7 @@ class Engine:
         try:
             self._open()
         except SQLAlchemyError as error:
-            # The full text would name the URL, which may hold a password.
-            reason = str(getattr(error, "orig", None) or type(error).__name__)
-            raise ConfigInvalid(
-                f"the run database cannot be opened: {reason}",
-                violations=[FieldViolation("[coordinator] database_url", reason)],
-            ) from error
+            raise database_error(error) from error
 
     def _open(self) -> None:
         url = make_url(self._config.database_url)
@@ -120,7 +92,7 @@ class Engine:
             }
         )
 
-        @DBOS.workflow(name="training-guide-predict")
+        @DBOS.workflow(name=WORKFLOW)
         def sequence(attempt_id: str, spec: dict[str, Any]) -> dict[str, Any]:
             return self._run_sequence(attempt_id, spec)
 
@@ -145,10 +117,10 @@ class Engine:
             InvalidInput: The request id was used for another run.
         """
         run_id = uuid.uuid5(uuid.NAMESPACE_OID, request_id).hex[:12]
-        existing = self._attempts(run_id)
+        existing = self._runs.attempts(run_id)
         if not existing:
             self._start(f"{run_id}.1", spec)
-        elif _spec_of(existing[0]) != spec:
+        elif spec_of(existing[0]) != spec:
             raise InvalidInput(f"request id {request_id!r} was used for a run with another spec")
         return self.get(run_id)
 
@@ -160,7 +132,7 @@ class Engine:
         """
         run = self.get(run_id)
         if run.state in (coordinator_pb2.RUN_STATE_FAILED, coordinator_pb2.RUN_STATE_CANCELLED):
-            attempts = self._attempts(run_id)
+            attempts = self._runs.attempts(run_id)
             self._start(f"{run_id}.{len(attempts) + 1}", run.spec)
         return self.get(run_id)
 
@@ -171,14 +143,10 @@ class Engine:
             RunNotFound: There is no such run.
             RunEnded: It has ended.
         """
-        run = self.get(run_id)
-        if run.state in ENDED:
-            raise RunEnded(f"run {run_id} has ended", metadata={"run_id": run_id})
-        attempt_id = self._attempts(run_id)[-1].workflow_id
+        run = self._runs.cancel_run(run_id)
         with self._lock:
-            self._cancelled.add(attempt_id)
-        DBOS.cancel_workflow(attempt_id)
-        return self.get(run_id)
+            self._cancelled.add(self._runs.attempts(run_id)[-1].workflow_id)
+        return run
 
     def get(self, run_id: str) -> coordinator_pb2.Run:
         """Describe a run.
@@ -186,18 +154,11 @@ class Engine:
         Raises:
             RunNotFound: There is no such run.
         """
-        attempts = self._attempts(run_id)
-        if not attempts:
-            raise RunNotFound(f"no run {run_id!r}", metadata={"run_id": run_id})
-        return self._describe(run_id, attempts)
+        return self._runs.get_run(run_id)
 
     def all_runs(self) -> list[coordinator_pb2.Run]:
         """Describe every run, newest first."""
-        attempts: dict[str, list[Any]] = {}
-        for status in DBOS.list_workflows(name="training-guide-predict"):
-            attempts.setdefault(status.workflow_id.split(".")[0], []).append(status)
-        runs = [self._describe(run_id, part) for run_id, part in attempts.items()]
-        return sorted(runs, key=lambda run: run.create_time.ToNanoseconds(), reverse=True)
+        return self._runs.list_runs()
 
     def artifact(self, run_id: str, name: str) -> str:
         """Digest of a file that a stage of the run has left.
@@ -232,6 +193,10 @@ class Engine:
             name: digest for stage in run.stages for name, digest in stage.artifacts.items()
         }
 
+    def _progress_of(self, attempt_id: str) -> Progress | None:
+        with self._lock:
+            return self._progress.get(attempt_id)
+
     def _start(self, attempt_id: str, spec: coordinator_pb2.RunSpec) -> None:
         assert self._workflow is not None, "launch() comes first"  # noqa: S101
         with SetWorkflowID(attempt_id):
@@ -263,7 +228,9 @@ class Engine:
             result = StageResult.from_json(outcome["result"])
             values |= result.values
             artifacts |= result.artifacts
-            seconds[name] = outcome["seconds"]
+            # A step that older code recorded has no time.
+            if "seconds" in outcome:
+                seconds[name] = outcome["seconds"]
         return {"values": values}
 
     def _run_stage(
@@ -282,7 +249,7 @@ class Engine:
             with self._lock:
                 if attempt_id in self._cancelled:
                     raise Cancelled(f"run {attempt_id} was cancelled")
-                self._progress[attempt_id] = _Progress(name, done, total, message)
+                self._progress[attempt_id] = Progress(name, done, total, message)
 
         run_id = attempt_id.split(".", maxsplit=1)[0]
         start = time.monotonic()
@@ -295,111 +262,12 @@ class Engine:
                 result = run_stage(self._tools, name, context)
             except SlcolmError as error:
                 _log.warning("stage failed", reason=error.reason)
-                return {"error": _encode(status_of(error))}
+                return {"error": encode_status(status_of(error))}
             except Exception as error:  # noqa: BLE001  it is logged and becomes the run's error
                 _log.exception("stage failed")
-                return {"error": _encode(status_of(error))}
+                return {"error": encode_status(status_of(error))}
             finally:
                 with self._lock:
                     self._progress.pop(attempt_id, None)
             _log.info("stage done", reused=result.reused)
             return {"result": result.to_json(), "seconds": time.monotonic() - start}
-
-    @staticmethod
-    def _attempts(run_id: str) -> list[Any]:
-        statuses = DBOS.list_workflows(workflow_id_prefix=f"{run_id}.")
-        return sorted(statuses, key=lambda status: int(status.workflow_id.split(".")[1]))
-
-    def _describe(self, run_id: str, attempts: list[Any]) -> coordinator_pb2.Run:
-        latest = attempts[-1]
-        state = _STATES[latest.status]
-        output = latest.output if isinstance(latest.output, dict) else {}
-        if "error" in output:
-            state = coordinator_pb2.RUN_STATE_FAILED
-        run = coordinator_pb2.Run(
-            id=run_id,
-            spec=_spec_of(latest),
-            state=state,
-            create_time=_timestamp(attempts[0].created_at),
-        )
-        if state in ENDED:
-            run.end_time.CopyFrom(_timestamp(latest.updated_at))
-        if "error" in output:
-            run.error.CopyFrom(_decode(output["error"]))
-        elif state == coordinator_pb2.RUN_STATE_FAILED:
-            run.error.CopyFrom(status_of(RuntimeError("the workflow failed")))
-        steps = DBOS.list_workflow_steps(latest.workflow_id)
-        run.stages.extend(self._describe_stages(latest.workflow_id, state, steps))
-        values = {name: value for step in steps for name, value in _result_of(step).values.items()}
-        run.model_revision = values.get("model_revision", "")
-        run.index_revision = values.get("index_revision", "")
-        run.policy_digest = values.get("policy_digest", "")
-        return run
-
-    def _describe_stages(
-        self,
-        attempt_id: str,
-        run_state: coordinator_pb2.RunState,
-        finished: Iterable[Mapping[str, Any]],
-    ) -> list[coordinator_pb2.Stage]:
-        steps = {step["function_name"]: step for step in finished}
-        with self._lock:
-            progress = self._progress.get(attempt_id)
-        stages = []
-        for name in STAGE_NAMES:
-            stage = coordinator_pb2.Stage(name=name, state=coordinator_pb2.RUN_STATE_QUEUED)
-            if name in steps:
-                _fill_finished(stage, steps[name])
-            elif progress is not None and progress.stage == name:
-                stage.state = coordinator_pb2.RUN_STATE_RUNNING
-                stage.done, stage.total = progress.done, progress.total
-                stage.message = progress.message
-            elif run_state in ENDED:
-                stage.state = coordinator_pb2.RUN_STATE_CANCELLED
-            stages.append(stage)
-        return stages
-
-
-def _fill_finished(stage: coordinator_pb2.Stage, step: Mapping[str, Any]) -> None:
-    if step["started_at_epoch_ms"]:
-        stage.start_time.CopyFrom(_timestamp(step["started_at_epoch_ms"]))
-    if step["completed_at_epoch_ms"]:
-        stage.end_time.CopyFrom(_timestamp(step["completed_at_epoch_ms"]))
-    output = step["output"] or {}
-    if "result" not in output:
-        stage.state = coordinator_pb2.RUN_STATE_FAILED
-        if "error" in output:
-            stage.message = _decode(output["error"]).message
-        return
-    result = StageResult.from_json(output["result"])
-    stage.state = coordinator_pb2.RUN_STATE_SUCCEEDED
-    stage.done = stage.total = result.done
-    stage.message = result.message
-    stage.reused = result.reused
-    stage.artifacts.update(result.artifacts)
-
-
-def _result_of(step: Mapping[str, Any]) -> StageResult:
-    output = step["output"] or {}
-    if "result" in output:
-        return StageResult.from_json(output["result"])
-    return StageResult(message="")
-
-
-def _spec_of(status: Any) -> coordinator_pb2.RunSpec:
-    _, spec = status.input["args"]
-    return json_format.ParseDict(spec, coordinator_pb2.RunSpec())
-
-
-def _timestamp(epoch_ms: int) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromMilliseconds(epoch_ms)
-    return timestamp
-
-
-def _encode(status: Status) -> str:
-    return base64.b64encode(status.SerializeToString()).decode()
-
-
-def _decode(text: str) -> Status:
-    return Status.FromString(base64.b64decode(text))

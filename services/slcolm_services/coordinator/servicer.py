@@ -12,8 +12,9 @@ from google.protobuf.message import Message
 
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm_services.coordinator.context import Tools
-from slcolm_services.coordinator.engine import ENDED, Engine
+from slcolm_services.coordinator.engine import Engine
 from slcolm_services.coordinator.online import predict
+from slcolm_services.coordinator.runs import ENDED
 from slcolm_services.errors import (
     DatasetNotFound,
     FieldViolation,
