@@ -17,6 +17,8 @@ class Usage:
         completion_tokens: Tokens received.
         cached_tokens: Prompt tokens that the endpoint served from its cache.
         cost: In the currency of the prices.
+        estimated_calls: Those of the calls whose tokens the endpoint did not tell: they are
+            estimated.
     """
 
     calls: int = 0
@@ -24,6 +26,40 @@ class Usage:
     completion_tokens: int = 0
     cached_tokens: int = 0
     cost: float = 0.0
+    estimated_calls: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens sent and received."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.cost + other.cost,
+            self.estimated_calls + other.estimated_calls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunBudget:
+    """What may be spent in all, by a run or by everyone. 0: no limit.
+
+    Attributes:
+        max_calls: Calls answered by an endpoint.
+        max_tokens: Prompt and completion tokens together.
+        max_cost: In the currency of the prices.
+    """
+
+    max_calls: int = 0
+    max_tokens: int = 0
+    max_cost: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.max_calls or self.max_tokens or self.max_cost)
 
 
 @dataclass(frozen=True, slots=True)
