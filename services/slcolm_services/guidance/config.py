@@ -38,6 +38,8 @@ class GuidanceConfig:
         completion_price: Per million tokens of the answer.
         currency: ISO 4217 code of the prices.
         max_cost: Spending limit over everything in the ledger, in that currency; 0: none.
+        max_calls: Limit on calls over everything in the ledger; 0: none.
+        max_tokens: Limit on prompt and completion tokens over everything in the ledger; 0: none.
         max_concurrency: Calls to the endpoint in flight.
         max_attempts: Attempts for one request.
         attempt_timeout_seconds: Longest wait for one attempt.
@@ -66,6 +68,8 @@ class GuidanceConfig:
     completion_price: float = 0.0
     currency: str = ""
     max_cost: float = 0.0
+    max_calls: int = 0
+    max_tokens: int = 0
     max_concurrency: int = 16
     max_attempts: int = 6
     attempt_timeout_seconds: float = 120.0
@@ -110,6 +114,8 @@ class GuidanceConfig:
                     "cached_price",
                     "completion_price",
                     "max_cost",
+                    "max_calls",
+                    "max_tokens",
                     "backoff_seconds",
                     "max_backoff_seconds",
                     "temperature",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.guidance.items import GuideItem, Prompt
@@ -21,11 +22,15 @@ class Request:
         item: What the prompt was made of, for providers that are no LLM. It holds what the prompt
             options leave in.
         schema: The task.
+        sample: Which answer to the same prompt: 0 is the first one, the others are sampled anew.
+        answer_schema: JSON schema of the answer, for endpoints that enforce one; None: none.
     """
 
     prompt: Prompt
     item: GuideItem
     schema: TaskSchema
+    sample: int = 0
+    answer_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ class ProviderInfo:
         name: Name that requests use.
         kind: `openai`, `replay` or `offline`.
         model: Model name; empty where there is none.
-        digest: Over everything about the provider that shapes answers.
+        digest: Over everything about the provider that shapes first answers (sample 0).
+        sampling: What else shapes the other samples; part of their digests alone.
         window: What fits into one call.
         prices: What it charges.
         offline_rules: No language model writes the answers.
@@ -61,6 +67,7 @@ class ProviderInfo:
     offline_rules: bool = False
     replayed: bool = False
     metered: bool = False
+    sampling: str = ""
 
 
 class Provider(Protocol):
