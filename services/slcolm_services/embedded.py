@@ -31,6 +31,7 @@ import structlog
 
 from slcolm_client import connect, wait_until_ready
 from slcolm_services.errors import HomeInUse, ServiceUnavailable
+from slcolm_services.runtime.service import NO_START
 
 _log = structlog.get_logger(__name__)
 
@@ -248,7 +249,15 @@ def _forward(stream: TextIO, lines: queue.Queue[str]) -> None:
 
 
 def _ended(child: _Child) -> ServiceUnavailable:
+    """Why a service has ended: the error that it could not start for, or else its last words."""
     tail = child.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+    with contextlib.suppress(IndexError, ValueError, TypeError, KeyError):
+        last = json.loads(tail[-1])
+        if last["event"] == NO_START:
+            return ServiceUnavailable(
+                f"the {child.role} service cannot start: {last['error']}",
+                metadata={"service": child.role},
+            )
     return ServiceUnavailable(
         f"the {child.role} service ended with status {child.process.returncode}; "
         f"the end of {child.log}:\n" + "\n".join(tail),

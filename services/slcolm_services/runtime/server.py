@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -109,7 +111,7 @@ class Server:
             ),
             self._server,
         )
-        self.port = self._bind()
+        self.port = await self._bind()
         self._serve_metrics()
         await self._server.start()
         return self
@@ -181,10 +183,12 @@ class Server:
             ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
         ]
 
-    def _bind(self) -> int:
+    async def _bind(self) -> int:
         try:
+            # gRPC says why only on stderr, in its own words: what is wrong is found before.
+            await _try_to_bind(self._config.host.strip("[]"), self.port)
             return self._server.add_insecure_port(self.address)
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
             raise _cannot_listen("port", self.address, error) from error
 
     def _serve_metrics(self) -> None:
@@ -197,8 +201,26 @@ class Server:
             raise _cannot_listen("metrics_port", f"{host}:{port}", error) from error
 
 
+async def _try_to_bind(host: str, port: int) -> None:
+    """Raise OSError when the port is in use at an address of the host, or none can be bound."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    failures = []
+    for family, kind, protocol, _, address in found:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                # As gRPC does: connections of the last server that still end are no hindrance.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise
+            failures.append(error)
+    if len(failures) == len(found):
+        raise failures[-1]
+
+
 def _cannot_listen(setting: str, address: str, error: Exception) -> ConfigInvalid:
-    return ConfigInvalid(
-        f"cannot listen on {address}: {error}",
-        violations=[FieldViolation(f"[server] {setting}", f"cannot listen on {address}")],
-    )
+    problem = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    message = f"cannot listen on {address}: {problem[0].lower()}{problem[1:]}"
+    return ConfigInvalid(message, violations=[FieldViolation(f"[server] {setting}", message)])

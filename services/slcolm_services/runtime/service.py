@@ -17,7 +17,10 @@ from slcolm_services.runtime.config import ServerConfig
 from slcolm_services.runtime.logs import configure_logging
 from slcolm_services.runtime.server import Server, Service
 
-__all__ = ["Service", "run_service"]
+__all__ = ["NO_START", "Service", "run_service"]
+
+NO_START = "service cannot start"
+"""The event that a service logs last when it ends for an error; its `error` says which."""
 
 _PARENT_POLL_SECONDS = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -45,7 +48,7 @@ def run_service(service: Service, config: ServerConfig, *, role: str) -> None:
         asyncio.run(_serve(service, config, role))
     except SlcolmError as error:
         _log.error(
-            "service cannot start",
+            NO_START,
             role=role,
             error=error.message,
             reason=error.reason,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -108,6 +109,17 @@ def test_a_failed_start_is_said_in_a_line_and_ends_with_status_1(tmp_path: Path)
     assert last["level"] == "error"
     assert last["error"] == "the model has no manifest"
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_in_use_is_said_in_one_line_that_names_it(tmp_path: Path, host: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with _spawn(tmp_path, SLCOLM_SERVER_HOST=host, SLCOLM_SERVER_PORT=port) as process:
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (line,) = err.splitlines()
+    assert json.loads(line)["error"] == f"cannot listen on {host}:{port}: address already in use"
 
 
 def test_a_signal_while_loading_stops_it(tmp_path: Path) -> None:

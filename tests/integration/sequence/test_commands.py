@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -142,6 +143,16 @@ def test_a_coordinator_that_is_down_is_named(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert "cannot be reached" in result.stderr
     assert json.loads(result.stdout)["error"]["code"] == "UNAVAILABLE"
+
+
+def test_a_port_in_use_is_one_error_that_names_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = _slcolm("up", "--port", str(port), home=tmp_path)
+
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in line
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "up", "serve", "runs", "predict", "score"])
