@@ -14,6 +14,7 @@
     │   ├── DatasetNotFound              NOT_FOUND            DATASET_NOT_FOUND
     │   ├── ArtifactNotFound             NOT_FOUND            ARTIFACT_NOT_FOUND
     │   ├── ProviderNotFound             NOT_FOUND            PROVIDER_NOT_FOUND
+    │   ├── BatchNotFound                NOT_FOUND            BATCH_NOT_FOUND
     │   └── AnswerNotRecorded            NOT_FOUND            ANSWER_NOT_RECORDED
     ├── PreconditionFailed               FAILED_PRECONDITION  PRECONDITION_FAILED
     │   ├── ModelInvalid                 FAILED_PRECONDITION  MODEL_INVALID
@@ -22,6 +23,8 @@
     │   ├── IndexFinished                FAILED_PRECONDITION  INDEX_FINISHED
     │   ├── RunNotReady                  FAILED_PRECONDITION  RUN_NOT_READY
     │   ├── RunEnded                     FAILED_PRECONDITION  RUN_ENDED
+    │   ├── BatchUnsupported             FAILED_PRECONDITION  BATCH_UNSUPPORTED
+    │   ├── AnswerPending                FAILED_PRECONDITION  ANSWER_PENDING
     │   └── HomeInUse                    FAILED_PRECONDITION  HOME_IN_USE
     ├── Overloaded                       RESOURCE_EXHAUSTED   OVERLOADED
     ├── BudgetExhausted                  RESOURCE_EXHAUSTED   BUDGET_EXHAUSTED
@@ -169,6 +172,12 @@ class ProviderNotFound(NotFound):
     reason = "PROVIDER_NOT_FOUND"
 
 
+class BatchNotFound(NotFound):
+    """No such batch of LLM requests."""
+
+    reason = "BATCH_NOT_FOUND"
+
+
 class AnswerNotRecorded(NotFound):
     """The replay provider holds no answer for the sentence."""
 
@@ -215,6 +224,18 @@ class RunEnded(PreconditionFailed):
     """The run has ended."""
 
     reason = "RUN_ENDED"
+
+
+class BatchUnsupported(PreconditionFailed):
+    """The provider takes no batches."""
+
+    reason = "BATCH_UNSUPPORTED"
+
+
+class AnswerPending(PreconditionFailed):
+    """The request is part of a batch that has not ended: asking now would pay for it twice."""
+
+    reason = "ANSWER_PENDING"
 
 
 class HomeInUse(PreconditionFailed):
