@@ -41,6 +41,8 @@ from slcolm_services.runtime.wire import (
     triple_from_wire,
 )
 from slcolm_services.scoring.align import by_gold_id
+from slcolm_services.scoring.ner import score_ner
+from slcolm_services.scoring.reliability import Judged, judge
 from slcolm_services.scoring.span import score_spans
 from slcolm_services.scoring.strict import Sentence, StrictCounts, compare, count_strict, score
 
@@ -145,21 +147,21 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         training_counts = dict(request.training_counts)
         if request.protocol == "span":
             self._check_predictions(request.predictions, "predictions")
-            spans = score_spans(
-                gold,
-                _documents(request.predictions),
-                [kind.name for kind in schema.relation_types if kind.symmetric],
+            found = _documents(request.predictions)
+            symmetric = [kind.name for kind in schema.relation_types if kind.symmetric]
+            spans, ner = score_spans(gold, found, symmetric), score_ner(gold, found)
+            return evaluation_pb2.ScoreResponse(
+                scores=span_scores_to_wire(spans, ner, training_counts)
             )
-            return evaluation_pb2.ScoreResponse(scores=span_scores_to_wire(spans, training_counts))
         if request.protocol not in ("", "strict"):
             raise InvalidInput(
                 f"there is no protocol {request.protocol!r}",
                 violations=[FieldViolation("protocol", "must be strict or span")],
             )
-        counts = self._count(gold, request.predictions, "predictions", schema)
+        counts, judged = self._match(gold, request.predictions, "predictions", schema)
         samples = self._samples(request.bootstrap_samples)
         return evaluation_pb2.ScoreResponse(
-            scores=scores_to_wire(score(counts, training_counts, samples=samples))
+            scores=scores_to_wire(score(counts, training_counts, samples=samples), judged)
         )
 
     def _compare(self, request: evaluation_pb2.CompareRequest) -> evaluation_pb2.CompareResponse:
@@ -167,14 +169,19 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         gold = _gold(request.gold, self._config.max_scored_sentences)
         training_counts = dict(request.training_counts)
         samples = self._samples(request.bootstrap_samples) or _DEFAULT_SAMPLES
-        baseline = self._count(gold, request.baseline, "baseline", schema)
-        candidate = self._count(gold, request.candidate, "candidate", schema)
-        comparison = compare(baseline, candidate, samples=samples)
+        baseline = self._match(gold, request.baseline, "baseline", schema)
+        candidate = self._match(gold, request.candidate, "candidate", schema)
+        comparison = compare(baseline[0], candidate[0], samples=samples)
+        first, second = (
+            scores_to_wire(score(counts, training_counts, samples=samples), judged)
+            for counts, judged in (baseline, candidate)
+        )
         return evaluation_pb2.CompareResponse(
-            baseline=scores_to_wire(score(baseline, training_counts, samples=samples)),
-            candidate=scores_to_wire(score(candidate, training_counts, samples=samples)),
+            baseline=first,
+            candidate=second,
             micro_f1=difference_to_wire(comparison.micro_f1),
             macro_f1_pr=difference_to_wire(comparison.macro_f1_pr),
+            macro_f1_mean=difference_to_wire(comparison.macro_f1_mean),
         )
 
     def _check_predictions(
@@ -183,16 +190,17 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         limit = self._config.max_scored_sentences
         check_batch([system.id for system in systems], field=field, limit=limit)
 
-    def _count(
+    def _match(
         self,
         gold: Sequence[Document],
         systems: Sequence[evaluation_pb2.ScoredSystem],
         field: str,
         schema: TaskSchema,
-    ) -> StrictCounts:
+    ) -> tuple[StrictCounts, Judged]:
         self._check_predictions(systems, field)
         true = [Sentence(document.id, document.triples()) for document in gold]
-        return count_strict(true, sentences_from_wire(systems), schema)
+        found = sentences_from_wire(systems)
+        return count_strict(true, found, schema), judge(true, found, schema)
 
     def _samples(self, asked: int) -> int:
         limit = self._config.max_bootstrap_samples

@@ -7,6 +7,13 @@ from collections.abc import Mapping, Sequence
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm_services.runtime.wire import triple_from_wire
 from slcolm_services.scoring.counts import Counts, MacroPrf, Prf
+from slcolm_services.scoring.ner import NerScores
+from slcolm_services.scoring.reliability import (
+    Judged,
+    Reliability,
+    precision_recall,
+    reliability,
+)
 from slcolm_services.scoring.span import SpanScores
 from slcolm_services.scoring.strict import Difference, Scores, Sentence
 
@@ -19,8 +26,9 @@ def sentences_from_wire(systems: Sequence[evaluation_pb2.ScoredSystem]) -> list[
     ]
 
 
-def scores_to_wire(scores: Scores) -> evaluation_pb2.Scores:
-    """Write strict scores."""
+def scores_to_wire(scores: Scores, judged: Judged | None = None) -> evaluation_pb2.Scores:
+    """Write strict scores, with what probabilities are worth where predictions were judged."""
+    calibrated, curve = (reliability(judged), precision_recall(judged)) if judged else (None, None)
     return evaluation_pb2.Scores(
         micro=_prf_to_wire(scores.micro),
         macro=_macro_to_wire(scores.macro),
@@ -41,11 +49,19 @@ def scores_to_wire(scores: Scores) -> evaluation_pb2.Scores:
         without_gold=scores.without_gold,
         off_schema=scores.off_schema,
         same_mention=scores.same_mention,
+        reliability=_reliability_to_wire(calibrated) if calibrated else None,
+        precision_recall=[
+            evaluation_pb2.PrecisionRecallPoint(
+                threshold=point.threshold, precision=point.precision, recall=point.recall
+            )
+            for point in (curve.points if curve else ())
+        ],
+        average_precision=curve.average_precision if curve else None,
     )
 
 
 def span_scores_to_wire(
-    scores: SpanScores, training_counts: Mapping[str, int]
+    scores: SpanScores, ner: NerScores, training_counts: Mapping[str, int]
 ) -> evaluation_pb2.Scores:
     """Write span scores: relations with entity types, and micro figures of every kind by name."""
     relations = scores.relations_strict
@@ -62,6 +78,10 @@ def span_scores_to_wire(
             "boundaries": _prf_to_wire(scores.boundaries.micro),
             "relations": _prf_to_wire(scores.relations.micro),
             "relations_strict": _prf_to_wire(scores.relations_strict.micro),
+            **{
+                f"ner_{scheme}": _prf_to_wire(counts.prf())
+                for scheme, counts in ner.by_scheme().items()
+            },
         },
     )
 
@@ -70,6 +90,24 @@ def difference_to_wire(difference: Difference) -> evaluation_pb2.Difference:
     """Write a difference with its interval."""
     return evaluation_pb2.Difference(
         value=difference.value, low=difference.interval.low, high=difference.interval.high
+    )
+
+
+def _reliability_to_wire(figures: Reliability) -> evaluation_pb2.Reliability:
+    return evaluation_pb2.Reliability(
+        count=figures.count,
+        expected_calibration_error=figures.expected_calibration_error,
+        brier_score=figures.brier_score,
+        bins=[
+            evaluation_pb2.ReliabilityBin(
+                low=item.low,
+                high=item.high,
+                count=item.count,
+                mean_probability=item.mean_probability,
+                fraction_right=item.fraction_right,
+            )
+            for item in figures.bins
+        ],
     )
 
 

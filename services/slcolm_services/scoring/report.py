@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from slcolm_services.scoring.counts import Counts, Interval, MacroPrf, Prf
+from slcolm_services.scoring.ner import NerScores
+from slcolm_services.scoring.reliability import Judged, precision_recall, reliability
 from slcolm_services.scoring.span import SpanFigures, SpanScores
-from slcolm_services.scoring.strict import Scores
+from slcolm_services.scoring.strict import Comparison, Scores
 
 
 def strict_json(scores: Scores) -> dict[str, Any]:
@@ -39,13 +42,46 @@ def strict_json(scores: Scores) -> dict[str, Any]:
     }
 
 
-def span_json(scores: SpanScores) -> dict[str, Any]:
-    """Span scores."""
+def judged_json(judged: Judged) -> dict[str, Any]:
+    """What probabilities are worth: reliability and precision-recall; null where they are none."""
+    calibrated, curve = reliability(judged), precision_recall(judged)
+    return {
+        "reliability": None if calibrated is None else asdict(calibrated),
+        "average_precision": None if curve is None else curve.average_precision,
+        "precision_recall": [
+            {"threshold": point.threshold, "p": point.precision, "r": point.recall}
+            for point in (curve.points if curve else ())
+        ],
+    }
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """Differences of two systems, with their intervals."""
+    return {
+        name: {
+            "value": difference.value,
+            "low": difference.interval.low,
+            "high": difference.interval.high,
+        }
+        for name, difference in (
+            ("micro_f1", comparison.micro_f1),
+            ("macro_f1_pr", comparison.macro_f1_pr),
+            ("macro_f1_mean", comparison.macro_f1_mean),
+        )
+    }
+
+
+def span_json(scores: SpanScores, ner: NerScores) -> dict[str, Any]:
+    """Span scores, and entities by the schemes of SemEval 2013 task 9.1."""
     return {
         "entities": _span_figures_json(scores.entities),
         "boundaries": _span_figures_json(scores.boundaries),
         "relations": _span_figures_json(scores.relations),
         "relations_strict": _span_figures_json(scores.relations_strict),
+        "ner": {
+            scheme: {**prf_json(counts.prf()), "counts": asdict(counts)}
+            for scheme, counts in ner.by_scheme().items()
+        },
     }
 
 

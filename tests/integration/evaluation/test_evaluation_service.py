@@ -62,8 +62,8 @@ def document(name: str, *relations: tuple[str, int, int, float]) -> common_pb2.D
     )
 
 
-def triple(head: str, tail: str, kind: str) -> common_pb2.Triple:
-    return common_pb2.Triple(head=head, tail=tail, type=kind)
+def triple(head: str, tail: str, kind: str, probability: float | None = None) -> common_pb2.Triple:
+    return common_pb2.Triple(head=head, tail=tail, type=kind, probability=probability)
 
 
 def item(
@@ -275,7 +275,47 @@ def test_score_by_the_span_protocol() -> None:
         "boundaries": 1.0,
         "relations": 1.0,
         "relations_strict": 1.0,
+        "ner_strict": 0.667,
+        "ner_exact": 1.0,
+        "ner_partial": 1.0,
+        "ner_type": 0.667,
     }
+
+
+def test_score_tells_what_probabilities_are_worth() -> None:
+    request = evaluation_pb2.ScoreRequest(
+        gold=[document("1", ("common", 0, 1, 1)), document("2", ("common", 0, 1, 1))],
+        predictions=[
+            system("1", triple("A", "B", "common", 0.9)),
+            system("2", triple("B", "A", "common", 0.6)),
+        ],
+        schema=SCHEMA,
+    )
+    scores = served(lambda stub: stub.Score(request)).scores
+    assert scores.reliability.count == 2
+    assert scores.reliability.expected_calibration_error == pytest.approx((0.1 + 0.6) / 2)
+    assert scores.reliability.brier_score == pytest.approx((0.01 + 0.36) / 2)
+    assert [(item.low, item.high, item.count) for item in scores.reliability.bins] == [
+        (0.5, 0.6, 1),
+        (0.8, 0.9, 1),
+    ]
+    assert [(p.threshold, p.precision, p.recall) for p in scores.precision_recall] == [
+        (0.9, 1.0, 0.5),
+        (0.6, 0.5, 0.5),
+    ]
+    assert scores.average_precision == 0.5
+
+
+def test_without_probabilities_nothing_is_said_of_them() -> None:
+    request = evaluation_pb2.ScoreRequest(
+        gold=[document("1", ("common", 0, 1, 1))],
+        predictions=[system("1", triple("A", "B", "common"))],
+        schema=SCHEMA,
+    )
+    scores = served(lambda stub: stub.Score(request)).scores
+    assert not scores.HasField("reliability")
+    assert not scores.HasField("average_precision")
+    assert not scores.precision_recall
 
 
 def test_an_unknown_protocol_is_refused() -> None:
@@ -293,3 +333,8 @@ def test_compare_gives_the_difference_with_its_interval() -> None:
     assert response.candidate.micro.f1 == 1.0
     assert response.micro_f1.value == pytest.approx(1 - 2 / 3)
     assert 0 < response.micro_f1.low < response.micro_f1.value < response.micro_f1.high < 1
+    # One type: all forms of F1 are the same.
+    for other in (response.macro_f1_pr, response.macro_f1_mean):
+        assert (other.value, other.low, other.high) == pytest.approx(
+            (response.micro_f1.value, response.micro_f1.low, response.micro_f1.high)
+        )
