@@ -18,12 +18,13 @@ from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
 from slcolm_client._call import Schedule, metadata_of
 from slcolm_client._channel import connect_aio
-from slcolm_client._errors import error_from_rpc
+from slcolm_client._errors import error_from_rpc, misused
 from slcolm_client._messages import (
     BATCH_SIZE,
     Texts,
     batches,
     create_run_request,
+    dataset_bytes,
     read_extractions,
     read_predictions,
     upload_messages,
@@ -56,23 +57,63 @@ async def _stream(
         messages.cancel()
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class _AsyncConnected:
-    """A channel with the deadline of calls on it."""
+    """A stub on a channel of the running event loop, with the deadline of calls on it."""
 
     def __init__(
-        self, address: str, *, timeout_seconds: float, credentials: grpc.ChannelCredentials | None
+        self,
+        stub: Callable[[grpc.aio.Channel], Any],
+        address: str,
+        *,
+        timeout_seconds: float,
+        credentials: grpc.ChannelCredentials | None,
     ) -> None:
+        self._loop = _running_loop()
+        if self._loop is None:
+            raise misused(
+                "WRONG_EVENT_LOOP",
+                f"{type(self).__name__} must be made inside a coroutine, on the event loop that "
+                "will use it",
+            )
         self._channel = connect_aio(address, credentials=credentials)
+        self._open_stub = stub(self._channel)
         self._timeout_seconds = timeout_seconds
+        self._closed = False
+
+    @property
+    def _stub(self) -> Any:
+        self._check_loop()
+        if self._closed:
+            raise misused("CLIENT_CLOSED", "the client is closed: make a new one")
+        return self._open_stub
+
+    def _check_loop(self) -> None:
+        if _running_loop() is not self._loop:
+            raise misused(
+                "WRONG_EVENT_LOOP",
+                f"this {type(self).__name__} belongs to another event loop: make one on each",
+            )
 
     async def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
+        self._check_loop()
+        self._closed = True
         await self._channel.close(None)
 
-    async def _call(self, method: Callable[..., Any], request: Message) -> Any:
+    async def _call(self, method: str, request: Message) -> Any:
         metadata = metadata_of(None)
+        # The stub is asked for at each attempt: the client may be closed between two.
         return await _retried(
-            lambda timeout: method(request, timeout=timeout, metadata=metadata),
+            lambda timeout: getattr(self._stub, method)(
+                request, timeout=timeout, metadata=metadata
+            ),
             Schedule(self._timeout_seconds),
         )
 
@@ -91,7 +132,8 @@ class _AsyncConnected:
 class AsyncClient(_AsyncConnected):
     """A client of the coordinator. Its methods are those of `Client`, which documents them.
 
-    Make it and use it on one event loop. Cancelling a task cancels its call.
+    Make it and use it on one event loop, or it raises `FailedPrecondition` with the reason
+    `WRONG_EVENT_LOOP`. Cancelling a task cancels its call.
 
     Args:
         address: `host:port` of the coordinator, or a gRPC target.
@@ -106,14 +148,18 @@ class AsyncClient(_AsyncConnected):
         timeout_seconds: float = 60.0,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        super().__init__(address, timeout_seconds=timeout_seconds, credentials=credentials)
-        self._stub: Any = coordinator_pb2_grpc.CoordinatorServiceStub(self._channel)
+        super().__init__(
+            coordinator_pb2_grpc.CoordinatorServiceStub,
+            address,
+            timeout_seconds=timeout_seconds,
+            credentials=credentials,
+        )
 
     async def upload_dataset(
         self, name: str, data: Path | bytes, schema: common_pb2.TaskSchema
     ) -> coordinator_pb2.UploadDatasetResponse:
         """See `Client.upload_dataset`. A file is read in a thread."""
-        content = await asyncio.to_thread(data.read_bytes) if isinstance(data, Path) else data
+        content = await asyncio.to_thread(dataset_bytes, data)
         metadata = metadata_of(None)
 
         async def attempt(seconds: float) -> coordinator_pb2.UploadDatasetResponse:
@@ -130,22 +176,20 @@ class AsyncClient(_AsyncConnected):
     ) -> coordinator_pb2.Run:
         """See `Client.create_run`."""
         request = create_run_request(spec, request_id)
-        response: coordinator_pb2.CreateRunResponse = await self._call(
-            self._stub.CreateRun, request
-        )
+        response: coordinator_pb2.CreateRunResponse = await self._call("CreateRun", request)
         return response.run
 
     async def get_run(self, run_id: str) -> coordinator_pb2.Run:
         """See `Client.get_run`."""
         request = coordinator_pb2.GetRunRequest(run_id=run_id)
-        response: coordinator_pb2.GetRunResponse = await self._call(self._stub.GetRun, request)
+        response: coordinator_pb2.GetRunResponse = await self._call("GetRun", request)
         return response.run
 
     async def list_runs(self, *, page_size: int = 0) -> AsyncIterator[coordinator_pb2.Run]:
         """See `Client.list_runs`."""
         request = coordinator_pb2.ListRunsRequest(page_size=page_size)
         while True:
-            response = await self._call(self._stub.ListRuns, request)
+            response = await self._call("ListRuns", request)
             for run in response.runs:
                 yield run
             if not response.next_page_token:
@@ -178,17 +222,13 @@ class AsyncClient(_AsyncConnected):
     async def cancel_run(self, run_id: str) -> coordinator_pb2.Run:
         """See `Client.cancel_run`."""
         request = coordinator_pb2.CancelRunRequest(run_id=run_id)
-        response: coordinator_pb2.CancelRunResponse = await self._call(
-            self._stub.CancelRun, request
-        )
+        response: coordinator_pb2.CancelRunResponse = await self._call("CancelRun", request)
         return response.run
 
     async def resume_run(self, run_id: str) -> coordinator_pb2.Run:
         """See `Client.resume_run`."""
         request = coordinator_pb2.ResumeRunRequest(run_id=run_id)
-        response: coordinator_pb2.ResumeRunResponse = await self._call(
-            self._stub.ResumeRun, request
-        )
+        response: coordinator_pb2.ResumeRunResponse = await self._call("ResumeRun", request)
         return response.run
 
     async def download(self, run_id: str, name: str) -> bytes:
@@ -224,7 +264,7 @@ class AsyncClient(_AsyncConnected):
         predictions: list[Prediction] = []
         for documents in batches(texts, batch_size):
             request = coordinator_pb2.PredictRequest(run_id=run_id, documents=documents)
-            response = await self._call(self._stub.Predict, request)
+            response = await self._call("Predict", request)
             predictions += read_predictions(response, documents)
         return tuple(predictions)
 
@@ -242,8 +282,12 @@ class AsyncExtractionClient(_AsyncConnected):
         timeout_seconds: float = 60.0,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        super().__init__(address, timeout_seconds=timeout_seconds, credentials=credentials)
-        self._stub: Any = extraction_pb2_grpc.ExtractionServiceStub(self._channel)
+        super().__init__(
+            extraction_pb2_grpc.ExtractionServiceStub,
+            address,
+            timeout_seconds=timeout_seconds,
+            credentials=credentials,
+        )
 
     async def extract(
         self,
@@ -259,6 +303,6 @@ class AsyncExtractionClient(_AsyncConnected):
             request = extraction_pb2.ExtractRequest(
                 documents=documents, model_revision=model_revision, include_vectors=include_vectors
             )
-            response = await self._call(self._stub.Extract, request)
+            response = await self._call("Extract", request)
             extractions += read_extractions(response, documents)
         return tuple(extractions)

@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 
+from slcolm_client._errors import invalid_argument
+
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 _SERVICE_CONFIG = json.dumps(
@@ -34,7 +36,11 @@ def connect(
             addresses all get their share of the calls.
         credentials: TLS credentials; None for plain text.
         max_message_bytes: Largest message in either direction.
+
+    Raises:
+        InvalidArgument: The address is no gRPC target.
     """
+    _check(address)
     options = _options(max_message_bytes)
     if credentials is None:
         return grpc.insecure_channel(address, options)
@@ -49,8 +55,9 @@ def connect_aio(
 ) -> grpc.aio.Channel:
     """Open a channel for asyncio stubs, to be used on the running event loop only.
 
-    Takes what `connect` takes.
+    Takes what `connect` takes, and raises what it raises.
     """
+    _check(address)
     options = _options(max_message_bytes)
     if credentials is None:
         return grpc.aio.insecure_channel(address, options)
@@ -71,6 +78,16 @@ def wait_until_ready(channel: grpc.Channel, *, timeout_seconds: float) -> bool:
     finally:
         ready.cancel()
     return True
+
+
+def _check(address: str) -> None:
+    # gRPC takes any of these, and says much later that nothing is there.
+    if not isinstance(address, str):
+        raise invalid_argument("address", f"must be a string, got {type(address).__name__}")
+    if not address.strip():
+        raise invalid_argument("address", "must be host:port or a gRPC target, got an empty string")
+    if address.startswith(("http://", "https://")):
+        raise invalid_argument("address", f"must be host:port or a gRPC target, got {address!r}")
 
 
 def _options(max_message_bytes: int) -> list[tuple[str, Any]]:

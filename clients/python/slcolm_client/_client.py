@@ -15,14 +15,15 @@ from google.protobuf.message import Message
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
-from slcolm_client._call import Schedule, call, metadata_of, retried, stream
+from slcolm_client._call import Schedule, metadata_of, retried, stream
 from slcolm_client._channel import connect
-from slcolm_client._errors import error_from_rpc
+from slcolm_client._errors import error_from_rpc, misused
 from slcolm_client._messages import (
     BATCH_SIZE,
     Texts,
     batches,
     create_run_request,
+    dataset_bytes,
     read_extractions,
     read_predictions,
     upload_messages,
@@ -33,24 +34,41 @@ from slcolm_client._watch import Watch
 
 
 class _Connected:
-    """A channel with the deadline of calls on it."""
+    """A stub on a channel, with the deadline of calls on it."""
 
     def __init__(
         self,
+        stub: Callable[[grpc.Channel], Any],
         address: str,
         *,
-        timeout_seconds: float = 60.0,
-        credentials: grpc.ChannelCredentials | None = None,
+        timeout_seconds: float,
+        credentials: grpc.ChannelCredentials | None,
     ) -> None:
         self._channel = connect(address, credentials=credentials)
+        self._open_stub = stub(self._channel)
         self._timeout_seconds = timeout_seconds
+        self._closed = False
+
+    @property
+    def _stub(self) -> Any:
+        if self._closed:
+            raise misused("CLIENT_CLOSED", "the client is closed: make a new one")
+        return self._open_stub
 
     def close(self) -> None:
         """Close the connection; calls in flight are cancelled."""
+        self._closed = True
         self._channel.close()
 
-    def _call(self, method: Callable[..., Any], request: Message) -> Any:
-        return call(method, request, timeout_seconds=self._timeout_seconds)
+    def _call(self, method: str, request: Message) -> Any:
+        metadata = metadata_of(None)
+        # The stub is asked for at each attempt: the client may be closed between two.
+        return retried(
+            lambda timeout: getattr(self._stub, method)(
+                request, timeout=timeout, metadata=metadata
+            ),
+            Schedule(self._timeout_seconds),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -67,8 +85,10 @@ class _Connected:
 class Client(_Connected):
     """A client of the coordinator: data sets, runs, and predictions with what a run has made.
 
-    Thread-safe. Every method raises `SlcolmClientError`. A coordinator that cannot be reached is
-    tried again for 20 s, one that is overloaded until the deadline.
+    Thread-safe. Every method raises `SlcolmClientError`: what the service answered, or what no
+    call can be made with, which is `InvalidArgument` for a wrong argument (`violations` names it)
+    and `FailedPrecondition` with the reason `CLIENT_CLOSED` after `close`. A coordinator that
+    cannot be reached is tried again for 20 s, one that is overloaded until the deadline.
 
     Args:
         address: `host:port` of the coordinator, or a gRPC target.
@@ -83,8 +103,12 @@ class Client(_Connected):
         timeout_seconds: float = 60.0,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        super().__init__(address, timeout_seconds=timeout_seconds, credentials=credentials)
-        self._stub: Any = coordinator_pb2_grpc.CoordinatorServiceStub(self._channel)
+        super().__init__(
+            coordinator_pb2_grpc.CoordinatorServiceStub,
+            address,
+            timeout_seconds=timeout_seconds,
+            credentials=credentials,
+        )
 
     def upload_dataset(
         self, name: str, data: Path | bytes, schema: common_pb2.TaskSchema
@@ -103,11 +127,13 @@ class Client(_Connected):
 
         Raises:
             InvalidArgument: The data has problems; `violations` names them with their lines.
+            OSError: The file cannot be read.
         """
+        content = dataset_bytes(data)
         metadata = metadata_of(None)
 
         def attempt(seconds: float) -> coordinator_pb2.UploadDatasetResponse:
-            messages = upload_messages(name, data, schema)
+            messages = upload_messages(name, content, schema)
             response: coordinator_pb2.UploadDatasetResponse = self._stub.UploadDataset(
                 messages, timeout=seconds, metadata=metadata
             )
@@ -126,13 +152,13 @@ class Client(_Connected):
                 within this call keep it, so that they start one run only.
         """
         request = create_run_request(spec, request_id)
-        response: coordinator_pb2.CreateRunResponse = self._call(self._stub.CreateRun, request)
+        response: coordinator_pb2.CreateRunResponse = self._call("CreateRun", request)
         return response.run
 
     def get_run(self, run_id: str) -> coordinator_pb2.Run:
         """A run as it is now."""
         request = coordinator_pb2.GetRunRequest(run_id=run_id)
-        response: coordinator_pb2.GetRunResponse = self._call(self._stub.GetRun, request)
+        response: coordinator_pb2.GetRunResponse = self._call("GetRun", request)
         return response.run
 
     def list_runs(self, *, page_size: int = 0) -> Iterator[coordinator_pb2.Run]:
@@ -143,7 +169,7 @@ class Client(_Connected):
         """
         request = coordinator_pb2.ListRunsRequest(page_size=page_size)
         while True:
-            response = self._call(self._stub.ListRuns, request)
+            response = self._call("ListRuns", request)
             yield from response.runs
             if not response.next_page_token:
                 return
@@ -190,13 +216,13 @@ class Client(_Connected):
                 find that too.
         """
         request = coordinator_pb2.CancelRunRequest(run_id=run_id)
-        response: coordinator_pb2.CancelRunResponse = self._call(self._stub.CancelRun, request)
+        response: coordinator_pb2.CancelRunResponse = self._call("CancelRun", request)
         return response.run
 
     def resume_run(self, run_id: str) -> coordinator_pb2.Run:
         """Go on with a failed, cancelled or interrupted run; a retry does no more than one call."""
         request = coordinator_pb2.ResumeRunRequest(run_id=run_id)
-        response: coordinator_pb2.ResumeRunResponse = self._call(self._stub.ResumeRun, request)
+        response: coordinator_pb2.ResumeRunResponse = self._call("ResumeRun", request)
         return response.run
 
     def download(self, run_id: str, name: str) -> bytes:
@@ -262,11 +288,12 @@ class Client(_Connected):
 
         Raises:
             FailedPrecondition: The run has not succeeded (`RUN_NOT_READY`).
+            InvalidArgument: One of `texts` is no text; nothing was sent.
         """
         predictions: list[Prediction] = []
         for documents in batches(texts, batch_size):
             request = coordinator_pb2.PredictRequest(run_id=run_id, documents=documents)
-            predictions += read_predictions(self._call(self._stub.Predict, request), documents)
+            predictions += read_predictions(self._call("Predict", request), documents)
         return tuple(predictions)
 
 
@@ -283,8 +310,12 @@ class ExtractionClient(_Connected):
         timeout_seconds: float = 60.0,
         credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
-        super().__init__(address, timeout_seconds=timeout_seconds, credentials=credentials)
-        self._stub: Any = extraction_pb2_grpc.ExtractionServiceStub(self._channel)
+        super().__init__(
+            extraction_pb2_grpc.ExtractionServiceStub,
+            address,
+            timeout_seconds=timeout_seconds,
+            credentials=credentials,
+        )
 
     def extract(
         self,
@@ -304,11 +335,14 @@ class ExtractionClient(_Connected):
 
         Returns:
             An extraction for each text, in order; a failed text's carries the error.
+
+        Raises:
+            InvalidArgument: One of `texts` is no text; nothing was sent.
         """
         extractions: list[Extraction] = []
         for documents in batches(texts, batch_size):
             request = extraction_pb2.ExtractRequest(
                 documents=documents, model_revision=model_revision, include_vectors=include_vectors
             )
-            extractions += read_extractions(self._call(self._stub.Extract, request), documents)
+            extractions += read_extractions(self._call("Extract", request), documents)
         return tuple(extractions)

@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 _DETAILS = "grpc-status-details-bin"
 _REQUEST_ID = "x-request-id"
 _CANCELLED_HERE = "Locally cancelled by application!"
+_CLIENT_DOMAIN = "slcolm_client"
 
 
 class FieldViolation(NamedTuple):
@@ -34,7 +35,8 @@ class SlcolmClientError(Exception):
         message: What happened, for people.
         reason: What happened, for programs, for example `RUN_NOT_FOUND`; unique within `domain`.
             Empty when the error came from the transport.
-        domain: Who gave the reason: `slcolm`.
+        domain: Who gave the reason: `slcolm`, or `slcolm_client` where nothing was sent because the
+            client was used wrongly.
         metadata: The variable parts of the message.
         violations: What is wrong with which field of the request.
         retry_after_seconds: When a retry may succeed, where the service said so.
@@ -120,7 +122,10 @@ class ResourceExhausted(SlcolmClientError):
 
 
 class FailedPrecondition(SlcolmClientError):
-    """The thing exists but is not in a state that allows the call."""
+    """The thing exists but is not in a state that allows the call.
+
+    The client itself may be that thing: `CLIENT_CLOSED`, `WRONG_EVENT_LOOP`.
+    """
 
     code = "FAILED_PRECONDITION"
 
@@ -208,6 +213,31 @@ def error_from_status(status: status_pb2.Status, *, request_id: str = "") -> Slc
         retry_after_seconds=retry.retry_delay.ToMilliseconds() / 1000 if has_retry else None,
         request_id=request_id,
     )
+
+
+def invalid_argument(name: str, problem: str) -> InvalidArgument:
+    """An argument that no request can be made of.
+
+    Args:
+        name: The argument, for example `texts[3]`.
+        problem: What is wrong with it, and what would be right.
+    """
+    return InvalidArgument(
+        f"{name} {problem}",
+        reason="INVALID_INPUT",
+        domain=_CLIENT_DOMAIN,
+        violations=[FieldViolation(name, problem)],
+    )
+
+
+def misused(reason: str, message: str) -> FailedPrecondition:
+    """A client that cannot be used, at this time or in this place.
+
+    Args:
+        reason: `CLIENT_CLOSED` or `WRONG_EVENT_LOOP`.
+        message: What happened, and what to do.
+    """
+    return FailedPrecondition(message, reason=reason, domain=_CLIENT_DOMAIN)
 
 
 _CLASSES: dict[int, type[SlcolmClientError]] = {

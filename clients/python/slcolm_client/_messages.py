@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +11,7 @@ from typing import BinaryIO
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.extraction.v1 import extraction_pb2
-from slcolm_client._errors import error_from_status
+from slcolm_client._errors import error_from_status, invalid_argument
 from slcolm_client._results import Entity, Extraction, Prediction, Relation, Triple
 
 Texts = Sequence[str] | Mapping[str, str]
@@ -23,26 +23,58 @@ BATCH_SIZE = 32
 _CHUNK_BYTES = 1024 * 1024
 
 
-def batches(texts: Texts, size: int) -> Iterator[list[common_pb2.Document]]:
+def batches(texts: Texts, size: int) -> list[list[common_pb2.Document]]:
     """Documents of `texts`, at most `size` at a time.
 
     Raises:
-        TypeError: `texts` is a single string, whose characters nobody wants to send one by one.
+        InvalidArgument: There is something else than a text among them, or `texts` is a single
+            string, whose characters nobody wants to send one by one; or `size` is less than 1.
     """
-    if isinstance(texts, str):
-        raise TypeError("texts must be a sequence of strings or a mapping, not one string")
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise invalid_argument(
+            "texts",
+            "must be a sequence of strings or a mapping to strings, not one "
+            + type(texts).__name__,
+        )
+    if size < 1:
+        raise invalid_argument("batch_size", f"must be at least 1, got {size}")
     named = texts.items() if isinstance(texts, Mapping) else enumerate(texts)
-    documents = [common_pb2.Document(id=str(name), text=text) for name, text in named]
-    for start in range(0, len(documents), size):
-        yield documents[start : start + size]
+    documents = [common_pb2.Document(id=str(name), text=_text(name, text)) for name, text in named]
+    return [documents[start : start + size] for start in range(0, len(documents), size)]
+
+
+def _text(name: str | int, text: object) -> str:
+    """A text, when it can be sent."""
+    if not isinstance(text, str):
+        raise invalid_argument(f"texts[{name!r}]", f"must be a string, got {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise invalid_argument(
+            f"texts[{name!r}]", f"is no Unicode text: a lone surrogate stands at {error.start}"
+        ) from error
+    return text
+
+
+def dataset_bytes(data: Path | bytes) -> bytes:
+    """The bytes of a data set.
+
+    Raises:
+        InvalidArgument: `data` is neither a path nor bytes.
+        OSError: The file cannot be read.
+    """
+    if isinstance(data, Path):
+        return data.read_bytes()
+    if isinstance(data, bytes):
+        return data
+    raise invalid_argument("data", f"must be a pathlib.Path or bytes, got {type(data).__name__}")
 
 
 def upload_messages(
-    name: str, data: Path | bytes, schema: common_pb2.TaskSchema
+    name: str, content: bytes, schema: common_pb2.TaskSchema
 ) -> Iterator[coordinator_pb2.UploadDatasetRequest]:
     """A data set in messages of at most 1 MiB: name and schema first."""
     yield coordinator_pb2.UploadDatasetRequest(name=name, schema=schema)
-    content = data if isinstance(data, bytes) else data.read_bytes()
     for start in range(0, len(content), _CHUNK_BYTES):
         yield coordinator_pb2.UploadDatasetRequest(chunk=content[start : start + _CHUNK_BYTES])
 

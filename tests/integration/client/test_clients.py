@@ -19,6 +19,7 @@ from slcolm_client import (
     AsyncClient,
     Client,
     DeadlineExceeded,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     ResourceExhausted,
@@ -320,6 +321,17 @@ def test_a_cancelled_task_is_cancelled_and_is_not_an_error_of_the_service() -> N
                 await task
 
     asyncio.run(scenario())
+
+
+def test_a_client_that_is_closed_does_not_try_its_calls_again() -> None:
+    with in_thread(Coordinator()) as address:
+        client = Client(address)
+        watching = client.watch_run("never")
+        assert next(watching).state == RUNNING
+        client.close()
+        with pytest.raises(FailedPrecondition) as caught:
+            next(watching)
+    assert caught.value.reason == "CLIENT_CLOSED"
 
 
 def test_a_call_that_a_server_drops_without_a_word_is_retried() -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.extraction.v1 import extraction_pb2
-from slcolm_client import Entity, NotFound, Relation, Triple
+from slcolm_client import Entity, InvalidArgument, NotFound, Relation, Triple
 from slcolm_client._messages import (
     batches,
+    dataset_bytes,
     read_extractions,
     read_predictions,
     upload_messages,
@@ -26,21 +28,47 @@ def test_texts_are_named_by_their_place_or_by_the_caller() -> None:
     assert list(batches([], 2)) == []
 
 
-def test_one_string_is_not_taken_for_its_characters() -> None:
-    with pytest.raises(TypeError, match="not one string"):
-        next(batches("王甲", 2))
+@pytest.mark.parametrize(
+    ("texts", "field", "problem"),
+    [
+        ("王甲", "texts", "not one str"),
+        ("王甲".encode(), "texts", "not one bytes"),
+        (None, "texts", "not one NoneType"),
+        (["王甲", None], "texts[1]", "must be a string, got NoneType"),
+        ({"a": "王甲", "b": b"x"}, "texts['b']", "must be a string, got bytes"),
+        (["王甲\ud800"], "texts[0]", "a lone surrogate stands at 2"),
+    ],
+)
+def test_what_is_no_text_is_named_with_its_place(texts: Any, field: str, problem: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        batches(texts, 2)
+    (violation,) = caught.value.violations
+    assert violation.field == field
+    assert problem in violation.problem
+    assert caught.value.domain == "slcolm_client"
 
 
-def test_an_upload_is_cut_and_begins_with_its_name(tmp_path: Path) -> None:
+def test_a_batch_has_a_text_at_least() -> None:
+    with pytest.raises(InvalidArgument, match="batch_size"):
+        batches(["王甲"], 0)
+
+
+def test_a_data_set_is_a_path_or_bytes(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_bytes(b"x")
+    assert dataset_bytes(tmp_path / "train.jsonl") == dataset_bytes(b"x") == b"x"
+    with pytest.raises(InvalidArgument, match=r"pathlib\.Path or bytes, got str"):
+        dataset_bytes("train.jsonl")  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(FileNotFoundError):
+        dataset_bytes(tmp_path / "nowhere")
+
+
+def test_an_upload_is_cut_and_begins_with_its_name() -> None:
     content = bytes(range(256)) * 10_000
-    path = tmp_path / "train.jsonl"
-    path.write_bytes(content)
     schema = common_pb2.TaskSchema(name="annals")
-    for data in (content, path):
-        first, *rest = upload_messages("train.jsonl", data, schema)
-        assert (first.name, first.schema, first.chunk) == ("train.jsonl", schema, b"")
-        assert b"".join(message.chunk for message in rest) == content
-        assert len(rest) == 3
+    first, *rest = upload_messages("train.jsonl", content, schema)
+    assert (first.name, first.schema, first.chunk) == ("train.jsonl", schema, b"")
+    assert b"".join(message.chunk for message in rest) == content
+    assert len(rest) == 3
 
 
 def document() -> common_pb2.Document:
