@@ -12,7 +12,7 @@ from rich.table import Table
 from slcolm_services.cli.options import default_home
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.corpus.schema_file import read_schema
-from slcolm_services.errors import SlcolmError
+from slcolm_services.errors import NotFound, SlcolmError
 from slcolm_services.model.folder import SCHEMA_FILE, read_dev_scores, read_manifest
 from slcolm_services.runtime.store import ArtifactStore, folder_revision
 
@@ -22,7 +22,13 @@ _SHOWN_REVISION = 12
 
 @click.group()
 def models() -> None:
-    """Show and list trained models."""
+    """Show and list trained models.
+
+    \b
+    Examples:
+      slcolm models show model/
+      slcolm models list --json
+    """
 
 
 @models.command()
@@ -67,7 +73,10 @@ def list_models(store: str | None, *, as_json: bool) -> None:
     Example:
       slcolm models list --store s3://bucket/slcolm
     """
-    artifacts = ArtifactStore(store or str(default_home() / "store"))
+    root = store or str(default_home() / "store")
+    artifacts = ArtifactStore(root)
+    if not artifacts.is_there():
+        raise NotFound(f"there is no artifact store {root}")
     cache = default_home() / "cache" / _KIND
     descriptions = [
         _describe_stored(artifacts, revision, cache) for revision in artifacts.list(_KIND)

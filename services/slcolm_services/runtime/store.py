@@ -61,6 +61,11 @@ class ArtifactStore:
         self._root = path.rstrip("/")
         self._is_local = isinstance(self._fs, LocalFileSystem)
 
+    def is_there(self) -> bool:
+        """Whether the root exists: nothing was ever put where it does not."""
+        self._fs.invalidate_cache()
+        return bool(self._fs.exists(self._root))
+
     def put_bytes(self, kind: str, data: bytes) -> str:
         """Store bytes; returns their SHA-256."""
         digest = hashlib.sha256(data).hexdigest()

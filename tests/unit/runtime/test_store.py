@@ -52,7 +52,9 @@ def folder(tmp_path: Path, **files: str) -> Path:
 
 
 def test_bytes_come_back_under_their_sha256(store: ArtifactStore) -> None:
+    assert not store.is_there()
     digest = store.put_bytes("datasets", b"abc")
+    assert store.is_there()
     assert digest == hashlib.sha256(b"abc").hexdigest()
     assert store.put_bytes("datasets", b"abc") == digest
     assert store.get_bytes("datasets", digest) == b"abc"
