@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from slcolm_services.cli.options import existing_file
 from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.score_tables import (
+    print_comparison,
+    print_judged,
+    print_spans,
+    print_strict,
+)
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.predictions import Prediction, read_predictions
@@ -20,10 +25,11 @@ from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.corpus.stats import training_counts
 from slcolm_services.errors import DataInvalid, FieldViolation
-from slcolm_services.scoring.counts import Interval
-from slcolm_services.scoring.report import span_json, strict_json
+from slcolm_services.scoring.ner import NerScores, score_ner
+from slcolm_services.scoring.reliability import Judged, judge
+from slcolm_services.scoring.report import comparison_json, judged_json, span_json, strict_json
 from slcolm_services.scoring.span import SpanScores, score_spans
-from slcolm_services.scoring.strict import Scores, Sentence, StrictCounts, count_strict
+from slcolm_services.scoring.strict import Scores, Sentence, StrictCounts, compare, count_strict
 from slcolm_services.scoring.strict import score as score_counts
 
 _IDS_SHOWN = 10
@@ -46,6 +52,16 @@ class _Matched:
     prediction_only: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _System:
+    """A system by the strict protocol."""
+
+    matched: _Matched
+    counts: StrictCounts
+    scores: Scores
+    judged: Judged
+
+
 @click.command()
 @click.option("--gold", type=existing_file, required=True, help="Gold data, any format.")
 @click.option(
@@ -59,11 +75,17 @@ class _Matched:
     "--train", type=existing_file, help="Training data: decides which types are head and tail."
 )
 @click.option(
+    "--baseline",
+    type=existing_file,
+    help="Predictions of another system: differences on the same sentences. Strict protocol only.",
+)
+@click.option(
     "--protocol",
     type=click.Choice(["strict", "span"]),
     default="strict",
     show_default=True,
-    help="strict: sets of triples by text. span: entities and relations by offset, as SpERT does.",
+    help="strict: sets of triples by text. span: entities and relations by offset, as SpERT does, "
+    "and entities by the schemes of SemEval 2013.",
 )
 @click.option(
     "--bootstrap",
@@ -80,6 +102,7 @@ def score(
     pred: Path,
     task: Path,
     train: Path | None,
+    baseline: Path | None,
     protocol: str,
     samples: int,
     as_json: bool,
@@ -89,29 +112,48 @@ def score(
     \b
     Examples:
       slcolm score --gold test.jsonl --pred out/merged.jsonl --task task.yaml --train train.jsonl
+      slcolm score --gold test.jsonl --pred merged.jsonl --baseline slm.jsonl --task task.yaml
       slcolm score --gold test.jsonl --pred predicted.jsonl --task task.yaml --protocol span --json
     """
+    if baseline and protocol == "span":
+        raise click.UsageError("--baseline compares by the strict protocol only")
+    if baseline and not samples:
+        raise click.UsageError("--baseline needs resamples: --bootstrap must be above 0")
     schema = read_schema(task)
-    matched = _match(read_any(gold, schema), read_predictions(pred))
+    documents = read_any(gold, schema)
+    matched = _match(documents, read_predictions(pred), "--pred")
     if protocol == "span":
-        spans = _score_spans(matched, schema)
-        if as_json:
-            emit_json({"protocol": "span", **span_json(spans), "ids": _ids_json(matched)})
-        else:
-            _print_ids(matched)
-            console().print(_span_table(spans))
+        _show_spans(matched, *_score_spans(matched, schema), as_json=as_json)
         return
     counts = training_counts(read_any(train, schema), schema) if train else {}
-    scores = score_counts(_count(matched, schema), counts, samples=samples)
+    this = _score_strict(matched, schema, counts, samples)
+    other = None
+    if baseline:
+        matched = _match(documents, read_predictions(baseline), "--baseline")
+        other = _score_strict(matched, schema, counts, samples)
+    comparison = compare(other.counts, this.counts, samples=samples) if other else None
     if as_json:
-        emit_json({"protocol": "strict", **strict_json(scores), "ids": _ids_json(matched)})
-    else:
-        _print_ids(matched)
-        print_strict(console(), scores, with_buckets=train is not None)
+        value = {"protocol": "strict", **_system_json(this)}
+        if other and comparison:
+            value["baseline"] = _system_json(other)
+            value["minus_baseline"] = comparison_json(comparison)
+        emit_json(value)
+        return
+    _print_ids(this.matched)
+    print_strict(console(), this.scores, with_buckets=train is not None)
+    print_judged(console(), this.judged)
+    if other and comparison:
+        _print_ids(other.matched)
+        print_comparison(console(), comparison, other.scores, this.scores)
 
 
-def _match(gold: list[Document], predictions: Sequence[Prediction]) -> _Matched:
+def _match(gold: list[Document], predictions: Sequence[Prediction], option: str) -> _Matched:
     """Put gold and predictions together.
+
+    Args:
+        gold: The gold documents.
+        predictions: Those of one system.
+        option: Where they came from, for errors.
 
     Raises:
         DataInvalid: They share no id.
@@ -123,7 +165,7 @@ def _match(gold: list[Document], predictions: Sequence[Prediction]) -> _Matched:
             "gold and predictions share no id",
             violations=[
                 FieldViolation(name, f"ids like {', '.join(sorted(ids)[:3])}")
-                for name, ids in (("--gold", gold_ids), ("--pred", predicted_ids))
+                for name, ids in (("--gold", gold_ids), (option, predicted_ids))
             ],
         )
     return _Matched(
@@ -134,15 +176,25 @@ def _match(gold: list[Document], predictions: Sequence[Prediction]) -> _Matched:
     )
 
 
-def _count(matched: _Matched, schema: TaskSchema) -> StrictCounts:
-    return count_strict(
-        [Sentence(document.id, document.triples()) for document in matched.gold],
-        [Sentence(prediction.id, prediction.triples) for prediction in matched.predictions],
-        schema,
-    )
+def _score_strict(
+    matched: _Matched, schema: TaskSchema, counts: Mapping[str, int], samples: int
+) -> _System:
+    gold = [Sentence(document.id, document.triples()) for document in matched.gold]
+    found = [Sentence(prediction.id, prediction.triples) for prediction in matched.predictions]
+    strict = count_strict(gold, found, schema)
+    scores = score_counts(strict, counts, samples=samples)
+    return _System(matched, strict, scores, judge(gold, found, schema))
 
 
-def _score_spans(matched: _Matched, schema: TaskSchema) -> SpanScores:
+def _system_json(system: _System) -> dict[str, Any]:
+    return {
+        **strict_json(system.scores),
+        **judged_json(system.judged),
+        "ids": _ids_json(system.matched),
+    }
+
+
+def _score_spans(matched: _Matched, schema: TaskSchema) -> tuple[SpanScores, NerScores]:
     bare = [prediction.id for prediction in matched.predictions if prediction.document is None]
     if bare:
         raise DataInvalid(
@@ -156,7 +208,15 @@ def _score_spans(matched: _Matched, schema: TaskSchema) -> SpanScores:
         prediction.document for prediction in matched.predictions if prediction.document is not None
     ]
     symmetric = [kind.name for kind in schema.relation_types if kind.symmetric]
-    return score_spans(matched.gold, documents, symmetric)
+    return score_spans(matched.gold, documents, symmetric), score_ner(matched.gold, documents)
+
+
+def _show_spans(matched: _Matched, spans: SpanScores, ner: NerScores, *, as_json: bool) -> None:
+    if as_json:
+        emit_json({"protocol": "span", **span_json(spans, ner), "ids": _ids_json(matched)})
+    else:
+        _print_ids(matched)
+        print_spans(console(), spans, ner)
 
 
 def _ids_json(matched: _Matched) -> dict[str, list[str]]:
@@ -174,105 +234,3 @@ def _print_ids(matched: _Matched) -> None:
             out.print(
                 f"[yellow]note[/] {len(ids)} {meaning}: {escape(', '.join(ids[:_IDS_SHOWN]))}{more}"
             )
-
-
-def print_strict(out: Console, scores: Scores, *, with_buckets: bool = True) -> None:
-    """Print strict scores: totals, frequency buckets, relation types; in percent."""
-    out.print(_totals_table(scores, with_buckets=with_buckets))
-    out.print(_types_table(scores))
-    for count, meaning in (
-        (scores.without_gold, "predictions have a relation type that gold does not have"),
-        (scores.off_schema, "predictions have a label outside the schema"),
-        (scores.same_mention, "predictions have the same head and tail"),
-    ):
-        if count:
-            out.print(f"{count} {meaning}; they are left out.")
-
-
-def _totals_table(scores: Scores, *, with_buckets: bool) -> Table:
-    table = _table(f"Relations, strict, {scores.sentences} sentences, in %", "", "P", "R", "F1")
-    table.add_column("95 %", justify="right")
-    table.add_column("right/found/gold", justify="right")
-    micro, macro = scores.micro, scores.macro
-    counts = scores.counts
-    totals = f"{counts.correct}/{counts.predicted}/{counts.gold}"
-    table.add_row(
-        "micro",
-        *_percent(micro.precision, micro.recall, micro.f1),
-        _interval(micro.f1_interval),
-        totals,
-    )
-    table.add_row(
-        "macro",
-        *_percent(macro.precision, macro.recall, macro.f1_pr),
-        _interval(macro.f1_pr_interval),
-        "",
-    )
-    table.add_row(
-        "macro, mean", "", "", *_percent(macro.f1_mean), _interval(macro.f1_mean_interval), ""
-    )
-    for item in scores.by_frequency if with_buckets else ():
-        counts = item.counts
-        table.add_row(
-            f"{item.bucket} ({item.type_count})",
-            *_percent(item.micro.precision, item.micro.recall, item.micro.f1),
-            _interval(item.micro.f1_interval),
-            f"{counts.correct}/{counts.predicted}/{counts.gold}",
-        )
-    return table
-
-
-def _types_table(scores: Scores) -> Table:
-    table = _table("By relation type", "type", "in train", "P", "R", "F1", "correct", "predicted")
-    table.add_column("gold", justify="right")
-    for item in sorted(scores.per_type, key=lambda item: -item.training_count):
-        figures, counts = item.counts.prf(), item.counts
-        table.add_row(
-            escape(item.type),
-            str(item.training_count),
-            *_percent(figures.precision, figures.recall, figures.f1),
-            *map(str, (counts.correct, counts.predicted, counts.gold)),
-        )
-    return table
-
-
-def _span_table(scores: SpanScores) -> Table:
-    table = _table(
-        "By offsets (boundaries: entities without types), in %",
-        "",
-        "P",
-        "R",
-        "F1",
-        "macro P",
-        "macro R",
-    )
-    table.add_column("mean F1", justify="right")
-    for name, figures in (
-        ("entities", scores.entities),
-        ("boundaries", scores.boundaries),
-        ("relations", scores.relations),
-        ("relations+types", scores.relations_strict),
-    ):
-        micro, macro = figures.micro, figures.macro
-        table.add_row(
-            name,
-            *_percent(micro.precision, micro.recall, micro.f1),
-            *_percent(macro.precision, macro.recall, macro.f1_mean),
-        )
-    return table
-
-
-def _table(title: str, first: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column(first)
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
-
-
-def _percent(*figures: float) -> list[str]:
-    return [f"{100 * figure:.2f}" for figure in figures]
-
-
-def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"

@@ -41,7 +41,8 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
     """Read predictions of any format that gold data may have, or JSON lines with `triples`.
 
     Raises:
-        DataInvalid: Anything is wrong; `violations` names each problem by line and field.
+        DataInvalid: Anything is wrong, or the file is empty; `violations` names each problem by
+            line and field.
     """
     if detect_format(path) != "jsonl":
         documents = read_any(path)
@@ -52,6 +53,8 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
             predictions.append(found)
         else:
             errors += found
+    if not predictions and not errors:
+        errors.append(Problem(None, "file", "holds no prediction"))
     if errors:
         raise data_invalid(path, errors)
     return predictions

@@ -75,6 +75,90 @@ def test_span_scores(files: Path) -> None:
     assert "boundaries" in run(files, "pred.jsonl", "--protocol", "span").stdout
 
 
+def test_span_scores_tell_ner_schemes_and_types(files: Path) -> None:
+    wide = Document("1", "A B", (Entity("PER", 0, 2), ENTITIES[1]), (Relation("knows", 0, 1),))
+    write_documents(files / "pred.jsonl", [wide])
+    ner = json.loads(run(files, "pred.jsonl", "--protocol", "span", "--json").stdout)["ner"]
+    assert list(ner) == ["strict", "exact", "partial", "type"]
+    assert ner["partial"]["counts"] == {
+        "correct": 1,
+        "incorrect": 0,
+        "partial": 1,
+        "missed": 2,
+        "spurious": 0,
+    }
+    assert ner["partial"]["p"] == 0.75
+    assert ner["partial"]["r"] == 0.375
+    told = run(files, "pred.jsonl", "--protocol", "span").stdout
+    for words in ("1/1/0/2/0", "1/0/1/2/0", "By entity type", "By relation type"):
+        assert words in told
+
+
+def predicted(*triples: tuple[str, str, str, float | None]) -> str:
+    """Lines of triples, all for sentence 1."""
+    found = [
+        {"head": head, "tail": tail, "type": kind} | ({} if prob is None else {"prob": prob})
+        for head, tail, kind, prob in triples
+    ]
+    return json.dumps({"id": "1", "triples": found})
+
+
+def test_probabilities_are_judged_where_there_are_some(files: Path) -> None:
+    (files / "pred.jsonl").write_text(predicted(("A", "B", "knows", 0.8), ("B", "A", "likes", 0.3)))
+    found = json.loads(run(files, "pred.jsonl", "--json").stdout)
+    assert found["reliability"]["count"] == 2
+    assert found["reliability"]["expected_calibration_error"] == pytest.approx(0.25)
+    assert found["precision_recall"][0] == {"threshold": 0.8, "p": 1.0, "r": 0.5}
+    assert found["average_precision"] == 0.5
+    told = run(files, "pred.jsonl").stdout
+    assert "expected calibration error 25.00 %, Brier score 0.0650" in told
+    assert "average precision 50.00 %" in told
+
+
+def test_predictions_without_probabilities_are_scored_without_them(files: Path) -> None:
+    (files / "pred.jsonl").write_text(predicted(("A", "B", "knows", None)))
+    found = json.loads(run(files, "pred.jsonl", "--json").stdout)
+    assert (found["reliability"], found["average_precision"]) == (None, None)
+    assert found["precision_recall"] == []
+    assert "calibration" not in run(files, "pred.jsonl").stdout
+
+
+def test_a_baseline_is_compared_on_the_same_sentences(files: Path) -> None:
+    write_documents(files / "pred.jsonl", [document("1"), document("2", "likes")])
+    (files / "old.jsonl").write_text(predicted(("A", "B", "knows", None)))
+    baseline = ["--baseline", str(files / "old.jsonl")]
+    found = json.loads(run(files, "pred.jsonl", *baseline, "--json").stdout)
+    assert found["micro"]["f"] == 1.0
+    assert found["baseline"]["micro"]["f"] == pytest.approx(2 / 3)
+    assert found["baseline"]["ids"]["gold_only"] == ["2"]
+    assert list(found["minus_baseline"]) == ["micro_f1", "macro_f1_pr", "macro_f1_mean"]
+    difference = found["minus_baseline"]["micro_f1"]
+    assert difference["value"] == pytest.approx(1 / 3)
+    assert difference["low"] <= difference["value"] <= difference["high"]
+    assert "+33.33" in run(files, "pred.jsonl", *baseline).stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(["--protocol", "span"], "strict protocol only"), (["--bootstrap", "0"], "needs resamples")],
+)
+def test_a_baseline_is_refused_where_it_cannot_be_compared(
+    files: Path, more: list[str], words: str
+) -> None:
+    write_documents(files / "pred.jsonl", [document("1")])
+    result = run(files, "pred.jsonl", "--baseline", str(files / "gold.jsonl"), *more)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_an_empty_file_of_predictions_is_named(files: Path) -> None:
+    (files / "pred.jsonl").write_text("")
+    with pytest.raises(DataInvalid) as caught:
+        run(files, "pred.jsonl")
+    assert [violation.problem for violation in caught.value.violations] == ["holds no prediction"]
+    assert "pred.jsonl" in caught.value.message
+
+
 def test_the_span_protocol_refuses_triples_without_offsets(files: Path) -> None:
     (files / "pred.jsonl").write_text('{"id": "1", "triples": []}')
     with pytest.raises(DataInvalid, match="offsets"):

@@ -69,3 +69,16 @@ def test_everything_wrong_is_named_with_its_line(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataInvalid):
         read_predictions(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_a_prediction_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(content, encoding="utf-8")
+
+    with pytest.raises(DataInvalid) as caught:
+        read_predictions(path)
+
+    assert [str(violation) for violation in caught.value.violations] == [
+        "file: holds no prediction"
+    ]
