@@ -3,137 +3,57 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 from slcolm_services.runtime.config import Secret
 
-_IN_MEMORY = Secret("sqlite://")
-_KINDS = ("offline", "replay", "openai")
-_TOKEN_LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
+OPENAI = "openai"
+"""Name of the model that is configured without a table of its own."""
+
+ANSWER_FORMS = ("json_schema", "json_object", "plain")
+"""Forms of answers that an endpoint may enforce, the strictest first."""
+
+# It may hold a password.
+_LEDGER_URL = Secret("sqlite:///slcolm-home/ledger.sqlite")
+_BUILT_IN = ("offline", "replay")
+_AUTO = "auto"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_URL = re.compile("https?://.", re.IGNORECASE)
+_OWN_BODY = frozenset({"model", "messages", "stream", "n"})
 
 
 @dataclass(frozen=True)
-class GuidanceConfig:
-    """What the guidance service is and what it may spend.
-
-    Providers are named by their kind: `offline` is always there, `replay` where there are
-    recordings, `openai` where there is a model.
+class EndpointSettings:
+    """Where a model is called, and how much at once.
 
     Attributes:
-        provider: The default provider.
-        recordings: Files of recorded answers; of two answers to a sentence the earlier stands.
-        model: Model name as the endpoint knows it.
         base_url: URL of the endpoint up to `/v1`; empty: OpenAI's own.
         api_key_env: Environment variable that holds the key; empty: the endpoint needs none.
-        temperature: Sampling temperature.
-        json_mode: Ask the endpoint for a JSON object.
-        token_limit_field: Request field that limits the answer: `max_tokens` or
-            `max_completion_tokens`.
-        context_tokens: Context window of the model.
-        max_answer_tokens: Longest answer.
-        prompt_price: Per million prompt tokens.
-        cached_price: Per million prompt tokens that came from the endpoint's cache.
-        completion_price: Per million tokens of the answer.
-        currency: ISO 4217 code of the prices.
-        max_cost: Spending limit over everything in the ledger, in that currency; 0: none.
-        max_calls: Limit on calls over everything in the ledger; 0: none.
-        max_tokens: Limit on prompt and completion tokens over everything in the ledger; 0: none.
-        max_concurrency: Calls to the endpoint in flight.
-        max_attempts: Attempts for one request.
-        attempt_timeout_seconds: Longest wait for one attempt.
-        backoff_seconds: First wait between attempts; it doubles each time.
-        max_backoff_seconds: Longest wait that the endpoint did not ask for.
-        ledger_url: SQLAlchemy URL of the ledger, with its password if it has one; the default
-            forgets when the process ends.
-        max_items: Most items of one request.
-        max_text_chars: Longest text, in characters.
-        min_probability: The offline rules drop SLM triples below it. On ChisRE dev a higher one
-            costs rare types more than it gains elsewhere.
+        min_concurrency: Calls in flight however often the endpoint refuses.
+        max_concurrency: Calls in flight where it refuses none.
+        requests_per_minute: 0: no limit.
+        tokens_per_minute: Of prompt and answer, counted at worst case before a call; 0: no limit.
     """
 
-    provider: str = "offline"
-    recordings: tuple[str, ...] = ()
-    model: str = ""
     base_url: str = ""
     api_key_env: str = "OPENAI_API_KEY"
-    temperature: float = 0.0
-    json_mode: bool = True
-    token_limit_field: str = "max_tokens"  # noqa: S105  tokens of text
-    context_tokens: int = 32_000
-    max_answer_tokens: int = 2_048
-    prompt_price: float = 0.0
-    cached_price: float = 0.0
-    completion_price: float = 0.0
-    currency: str = ""
-    max_cost: float = 0.0
-    max_calls: int = 0
-    max_tokens: int = 0
+    min_concurrency: int = 1
     max_concurrency: int = 16
-    max_attempts: int = 6
-    attempt_timeout_seconds: float = 120.0
-    backoff_seconds: float = 1.0
-    max_backoff_seconds: float = 30.0
-    ledger_url: Secret = _IN_MEMORY
-    max_items: int = 256
-    max_text_chars: int = 20_000
-    min_probability: float = 0.4
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
 
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ConfigInvalid: With every value that cannot be used.
-        """
-        checks = (
-            ("provider", self.provider in _KINDS, f"must be one of {', '.join(_KINDS)}"),
-            ("recordings", self.provider != "replay" or self.recordings, "replay needs a file"),
-            ("model", self.provider != "openai" or self.model, "openai needs a model name"),
-            (
-                "token_limit_field",
-                self.token_limit_field in _TOKEN_LIMIT_FIELDS,
-                f"must be one of {', '.join(_TOKEN_LIMIT_FIELDS)}",
-            ),
-            ("max_answer_tokens", self.max_answer_tokens > 0, "must be positive"),
-            (
-                "context_tokens",
-                self.context_tokens > self.max_answer_tokens,
-                "must be greater than max_answer_tokens",
-            ),
-            ("max_concurrency", self.max_concurrency > 0, "must be positive"),
-            ("max_attempts", self.max_attempts > 0, "must be positive"),
-            ("attempt_timeout_seconds", self.attempt_timeout_seconds > 0, "must be positive"),
-            ("max_items", self.max_items > 0, "must be positive"),
-            ("max_text_chars", self.max_text_chars > 0, "must be positive"),
-            ("min_probability", 0 <= self.min_probability <= 1, "must be in [0, 1]"),
-            *(
-                (name, getattr(self, name) >= 0, "must not be negative")
-                for name in (
-                    "prompt_price",
-                    "cached_price",
-                    "completion_price",
-                    "max_cost",
-                    "max_calls",
-                    "max_tokens",
-                    "backoff_seconds",
-                    "max_backoff_seconds",
-                    "temperature",
-                )
-            ),
-        )
-        violations = [FieldViolation(name, problem) for name, right, problem in checks if not right]
-        if violations:
-            raise ConfigInvalid("the guidance configuration cannot be used", violations=violations)
-
-    def api_key(self, environ: Mapping[str, str] = os.environ) -> str:
+    def api_key(self, environ: Mapping[str, str] = os.environ) -> Secret:
         """The endpoint's key; empty where none is needed.
 
         Raises:
             ConfigInvalid: The environment variable is not set.
         """
         if not self.api_key_env:
-            return ""
+            return Secret("")
         key = environ.get(self.api_key_env, "")
         if not key:
             raise ConfigInvalid(
@@ -144,4 +64,207 @@ class GuidanceConfig:
                     )
                 ],
             )
-        return key
+        return Secret(key)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What a model is asked for, how long, and what it charges.
+
+    Attributes:
+        model: Model name as its endpoints know it.
+        answer_form: `json_schema`, `json_object`, `plain`, or `auto`: the strictest of these that
+            the endpoint takes.
+        temperature: Sampling temperature of first answers.
+        sample_temperature: Sampling temperature of the further answers to a prompt.
+        top_p: Nucleus sampling; None: the endpoint's own.
+        seed: Seed, for endpoints that have one; the further answers count on from it.
+        extra_body: Further fields of the request body, for what one provider alone knows. They win
+            over ours, and are no place for secrets.
+        context_tokens: Context window of the model.
+        max_answer_tokens: Longest answer.
+        prompt_price: Per million prompt tokens.
+        cached_price: Per million prompt tokens that came from the endpoint's cache.
+        completion_price: Per million tokens of the answer.
+        max_attempts: Attempts for one request, over all endpoints.
+        attempt_timeout_seconds: Longest wait for one attempt.
+        backoff_seconds: First wait between attempts, and first time for which an endpoint that
+            keeps failing is set aside; both double each time.
+        max_backoff_seconds: Longest of these times, where the endpoint did not ask for more.
+    """
+
+    model: str = ""
+    answer_form: str = _AUTO
+    temperature: float = 0.0
+    sample_temperature: float = 0.7
+    top_p: float | None = None
+    seed: int | None = None
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    context_tokens: int = 32_000
+    max_answer_tokens: int = 2_048
+    prompt_price: float = 0.0
+    cached_price: float = 0.0
+    completion_price: float = 0.0
+    max_attempts: int = 6
+    attempt_timeout_seconds: float = 120.0
+    backoff_seconds: float = 1.0
+    max_backoff_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class ModelConfig(ModelSettings):
+    """A model by name, behind one endpoint or several.
+
+    Attributes:
+        name: Name that requests use.
+        endpoints: In order of preference. An answer of any of them is the model's answer: the
+            ledger keeps it under the first one.
+    """
+
+    name: str = ""
+    endpoints: tuple[EndpointSettings, ...] = (EndpointSettings(),)
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigInvalid: With every value that cannot be used.
+        """
+        usable = _NAME.fullmatch(self.name) and self.name not in _BUILT_IN
+        _check(
+            "the model's configuration cannot be used",
+            ("name", usable, f"must be a lower-case name, none of {', '.join(_BUILT_IN)}"),
+            ("model", self.model, "must be set"),
+            ("endpoints", self.endpoints, "must hold at least one"),
+            *_model_checks(self),
+            *(
+                (f"endpoints[{index}].{name}", right, problem)
+                for index, endpoint in enumerate(self.endpoints)
+                for name, right, problem in _endpoint_checks(endpoint)
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class GuidanceConfig(ModelSettings, EndpointSettings):
+    """What the guidance service is and what it may spend.
+
+    Providers: `offline` is always there, `replay` where there are recordings, every one of
+    `models` under its name, and `openai` where `model` is set here: a single model behind a single
+    endpoint needs no table.
+
+    Attributes:
+        provider: The default provider.
+        recordings: Files of recorded answers; of two answers to a sentence the earlier stands.
+        models: Models by name.
+        currency: ISO 4217 code of all prices.
+        max_cost: Spending limit over everything in the ledger, in that currency; 0: none.
+        max_calls: Limit on calls over everything in the ledger; 0: none.
+        max_tokens: Limit on prompt and completion tokens over everything in the ledger; 0: none.
+        ledger_url: SQLAlchemy URL of the ledger, with its password if it has one; `sqlite://`
+            forgets when the process ends, paid answers included.
+        max_items: Most items of one request.
+        max_text_chars: Longest text, in characters.
+        min_probability: The offline rules drop SLM triples below it. On ChisRE dev a higher one
+            costs rare types more than it gains elsewhere.
+    """
+
+    provider: str = "offline"
+    recordings: tuple[str, ...] = ()
+    models: tuple[ModelConfig, ...] = ()
+    currency: str = ""
+    max_cost: float = 0.0
+    max_calls: int = 0
+    max_tokens: int = 0
+    ledger_url: Secret = _LEDGER_URL
+    max_items: int = 256
+    max_text_chars: int = 20_000
+    min_probability: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ConfigInvalid: With every value that cannot be used.
+        """
+        names = [model.name for model in self.models]
+        known = (*_BUILT_IN, OPENAI, *names)
+        _check(
+            "the guidance configuration cannot be used",
+            ("provider", self.provider in known, f"must be one of {', '.join(known)}"),
+            ("recordings", self.provider != "replay" or self.recordings, "replay needs a file"),
+            (
+                "model",
+                self.provider != OPENAI or self.model or OPENAI in names,
+                "openai needs a model name",
+            ),
+            ("models", len(set(names)) == len(names), "must have names of their own"),
+            (
+                "models",
+                not self.model or OPENAI not in names,
+                f"must not be called {OPENAI} where model is set",
+            ),
+            *_model_checks(self),
+            *_endpoint_checks(self),
+            ("max_items", self.max_items > 0, "must be positive"),
+            ("max_text_chars", self.max_text_chars > 0, "must be positive"),
+            ("min_probability", 0 <= self.min_probability <= 1, "must be in [0, 1]"),
+            *_not_negative(self, "max_cost", "max_calls", "max_tokens"),
+        )
+
+    def all_models(self) -> tuple[ModelConfig, ...]:
+        """Every model: those of `models`, and the one that is configured without a table."""
+        if not self.model:
+            return self.models
+        settings = {item.name: getattr(self, item.name) for item in fields(ModelSettings)}
+        where = {item.name: getattr(self, item.name) for item in fields(EndpointSettings)}
+        single = ModelConfig(name=OPENAI, endpoints=(EndpointSettings(**where),), **settings)
+        return (single, *self.models)
+
+
+_Check = tuple[str, object, str]
+"""Field, whether it is right (by its truth), what would be right."""
+
+
+def _check(message: str, *checks: _Check) -> None:
+    violations = [FieldViolation(name, problem) for name, right, problem in checks if not right]
+    if violations:
+        raise ConfigInvalid(message, violations=violations)
+
+
+def _model_checks(model: ModelSettings) -> Iterator[_Check]:
+    forms = (_AUTO, *ANSWER_FORMS)
+    yield "answer_form", model.answer_form in forms, f"must be one of {', '.join(forms)}"
+    yield "max_answer_tokens", model.max_answer_tokens > 0, "must be positive"
+    yield (
+        "context_tokens",
+        model.context_tokens > model.max_answer_tokens,
+        "must be greater than max_answer_tokens",
+    )
+    yield "top_p", model.top_p is None or 0 < model.top_p <= 1, "must be in (0, 1]"
+    ours = ", ".join(sorted(_OWN_BODY))
+    yield "extra_body", _OWN_BODY.isdisjoint(model.extra_body), f"must not hold {ours}"
+    yield "max_attempts", model.max_attempts > 0, "must be positive"
+    yield "attempt_timeout_seconds", model.attempt_timeout_seconds > 0, "must be positive"
+    yield from _not_negative(
+        model,
+        *("temperature", "sample_temperature", "prompt_price", "cached_price", "completion_price"),
+        *("backoff_seconds", "max_backoff_seconds"),
+    )
+
+
+def _endpoint_checks(endpoint: EndpointSettings) -> Iterator[_Check]:
+    url = endpoint.base_url
+    yield "base_url", not url or _URL.match(url), "must begin with http:// or https://"
+    yield "min_concurrency", endpoint.min_concurrency > 0, "must be positive"
+    yield (
+        "max_concurrency",
+        endpoint.max_concurrency >= endpoint.min_concurrency,
+        "must not be less than min_concurrency",
+    )
+    yield from _not_negative(endpoint, "requests_per_minute", "tokens_per_minute")
+
+
+def _not_negative(settings: object, *names: str) -> Iterator[_Check]:
+    for name in names:
+        yield name, getattr(settings, name) >= 0, "must not be negative"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import grpc
@@ -16,7 +17,8 @@ from slcolm_services.guidance.providers.base import Provider
 from slcolm_services.guidance.providers.offline import OfflineProvider
 from slcolm_services.guidance.providers.replay import ReplayProvider
 from slcolm_services.guidance.servicer import GuidanceServicer
-from slcolm_services.guidance.usage import Prices
+from slcolm_services.guidance.usage import Prices, RunBudget
+from slcolm_services.runtime.database import make_folder_of
 from slcolm_services.runtime.service import Service
 
 
@@ -33,10 +35,14 @@ def build(config: GuidanceConfig) -> Service:
             GuidanceServicer(guidance, config), server
         )
 
+    async def start() -> None:
+        await asyncio.to_thread(make_folder_of, config.ledger_url)
+        await guidance.open()
+
     return Service(
         name=guidance_pb2.DESCRIPTOR.services_by_name["GuidanceService"].full_name,
         register=register,
-        start=guidance.open,
+        start=start,
         stop=guidance.close,
         cost=_cost,
     )
@@ -48,9 +54,8 @@ def build_guidance(config: GuidanceConfig) -> Guidance:
     Raises:
         ConfigInvalid: The endpoint's key is not in the environment, or the ledger's URL is wrong.
     """
-    return Guidance(
-        _providers(config), config.provider, Ledger(config.ledger_url), max_cost=config.max_cost
-    )
+    limits = RunBudget(config.max_calls, config.max_tokens, config.max_cost)
+    return Guidance(_providers(config), config.provider, Ledger(config.ledger_url, limits))
 
 
 def _providers(config: GuidanceConfig) -> dict[str, Provider]:
@@ -61,33 +66,20 @@ def _providers(config: GuidanceConfig) -> dict[str, Provider]:
     if config.recordings:
         paths = tuple(Path(path) for path in config.recordings)
         providers["replay"] = ReplayProvider("replay", paths, window)
-    if config.model:
+    models = config.all_models()
+    if models:
         # The client library takes a third of a second to import: only who uses it pays.
-        from slcolm_services.guidance.providers.openai import (  # noqa: PLC0415
-            Endpoint,
-            OpenAIProvider,
-        )
+        from slcolm_services.guidance.providers.endpoint import Endpoint  # noqa: PLC0415
+        from slcolm_services.guidance.providers.openai import OpenAIProvider  # noqa: PLC0415
 
-        providers["openai"] = OpenAIProvider(
-            "openai",
-            Endpoint(
-                model=config.model,
-                base_url=config.base_url,
-                api_key=config.api_key(),
-                temperature=config.temperature,
-                json_mode=config.json_mode,
-                token_limit_field=config.token_limit_field,
-                max_concurrency=config.max_concurrency,
-                max_attempts=config.max_attempts,
-                attempt_timeout_seconds=config.attempt_timeout_seconds,
-                backoff_seconds=config.backoff_seconds,
-                max_backoff_seconds=config.max_backoff_seconds,
-            ),
-            window,
-            Prices(
-                config.prompt_price, config.cached_price, config.completion_price, config.currency
-            ),
-        )
+        for model in models:
+            prices = Prices(
+                model.prompt_price, model.cached_price, model.completion_price, config.currency
+            )
+            endpoints = [
+                Endpoint(where, model, where.api_key(), prices) for where in model.endpoints
+            ]
+            providers[model.name] = OpenAIProvider(model, endpoints, prices)
     return providers
 
 

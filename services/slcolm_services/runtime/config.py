@@ -12,7 +12,7 @@ import re
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,7 +123,8 @@ def load_section(
 
     Fields may be `str`, `int`, `float`, `bool`, `Path`, `Secret`, `tuple[str, ...]`, and any of
     them or None. In the environment a tuple is separated by commas, and an empty value is None
-    where the field may be.
+    where the field may be. In the file alone, `tuple[D, ...]` of a dataclass D is an array of
+    tables (`[[section.field]]`), and a `Mapping` is a table that is taken as it is.
 
     Args:
         cls: A dataclass whose fields are the keys.
@@ -136,31 +137,10 @@ def load_section(
             wrong type or refused by the class; `violations` names each with its place.
     """
     given = [*_from_file(section, path), *_from_environment(section, environ)]
-    hints = typing.get_type_hints(cls)
-    fields = {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # a dataclass, as documented
-    values: dict[str, Any] = {}
-    places: dict[str, str] = {}
-    violations = []
-    for name, place, raw in given:
-        if name not in fields:
-            violations.append(FieldViolation(place, _unknown(name, fields)))
-            continue
-        try:
-            values[name] = _convert(raw, fields[name])
-            places[name] = place
-        except ValueError as error:
-            violations.append(FieldViolation(place, str(error)))
-    if not violations:
-        violations = _missing(cls, section, values)
-    if violations:
-        raise _invalid(section, violations)
     try:
-        return cls(**values)
+        return _make(cls, given, f"[{section}] ")
     except ConfigInvalid as error:
-        found = error.violations or [FieldViolation(section, error.message)]
-        raise _invalid(
-            section, [FieldViolation(places.get(v.field, v.field), v.problem) for v in found]
-        ) from error
+        raise _invalid(section, error.violations) from error
 
 
 @dataclass(frozen=True)
@@ -170,6 +150,46 @@ class _FromEnvironment:
 
 _Given = tuple[str, str, Any]
 """Field name, place for people, value."""
+
+
+def _make(cls: type[ConfigT], given: Iterable[_Given], prefix: str) -> ConfigT:
+    """Make a dataclass of values in the order of their precedence, the last one wins.
+
+    Args:
+        cls: The dataclass.
+        given: The values.
+        prefix: Place of a field that is not given, before its name.
+
+    Raises:
+        ConfigInvalid: `violations` names every value that is wrong, with its place.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]  # a dataclass, as documented
+    values: dict[str, Any] = {}
+    places: dict[str, str] = {}
+    violations: list[FieldViolation] = []
+    for name, place, raw in given:
+        if name not in fields:
+            violations.append(FieldViolation(place, _unknown(name, fields)))
+            continue
+        try:
+            values[name] = _convert(raw, fields[name], place)
+            places[name] = place
+        except ValueError as error:
+            violations.append(FieldViolation(place, str(error)))
+        except ConfigInvalid as error:
+            violations += error.violations
+    violations = violations or _missing(cls, prefix, values)
+    if violations:
+        raise ConfigInvalid("wrong values", violations=violations)
+    try:
+        return cls(**values)
+    except ConfigInvalid as error:
+        found = error.violations or [FieldViolation(prefix.rstrip(" ."), error.message)]
+        raise ConfigInvalid(
+            error.message,
+            violations=[FieldViolation(places.get(v.field, v.field), v.problem) for v in found],
+        ) from error
 
 
 def _from_file(section: str, path: Path | None) -> list[_Given]:
@@ -202,8 +222,13 @@ def _is_service_link(name: str, value: str) -> bool:
     return bool(_SERVICE_LINK.fullmatch(name)) and (name != "PORT" or "://" in value)
 
 
-def _convert(raw: Any, kind: Any) -> Any:
-    """A raw value as its field's type. Raises ValueError with what would be right."""
+def _convert(raw: Any, kind: Any, place: str) -> Any:
+    """A raw value as its field's type.
+
+    Raises:
+        ValueError: With what would be right.
+        ConfigInvalid: A value inside it is wrong; `violations` has its place.
+    """
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         if raw == _FromEnvironment(""):
             return None
@@ -214,11 +239,37 @@ def _convert(raw: Any, kind: Any) -> Any:
         if isinstance(raw, list) and all(isinstance(item, str) for item in raw):
             return tuple(raw)
         raise ValueError(f"must be a list of strings, got {raw!r}")
+    if dataclasses.is_dataclass(member := (typing.get_args(kind) or (None,))[0]):
+        return _tables(raw, member, place)
+    if typing.get_origin(kind) is Mapping:
+        if isinstance(raw, dict):
+            return raw
+        raise ValueError("must be a table in the file")
     # `type` and not `isinstance`: true is no number.
     if type(raw) is not _TOML_TYPES.get(kind, kind) and not (kind is float and type(raw) is int):
         shown = "" if kind is Secret else f", got {raw!r}"
         raise ValueError(f"must be of type {kind.__name__}{shown}")
     return kind(raw).expanduser() if kind is Path else kind(raw)
+
+
+def _tables(raw: Any, kind: Any, place: str) -> tuple[Any, ...]:
+    """An array of tables as a tuple of dataclasses. Raises as `_convert` does."""
+    if not isinstance(raw, list) or not all(isinstance(table, dict) for table in raw):
+        raise ValueError("must be an array of tables in the file")
+    made, violations = [], []
+    for index, table in enumerate(raw):
+        prefix = f"{place}[{index}]."
+        given = [(name, prefix + name, value) for name, value in table.items()]
+        try:
+            made.append(_make(kind, given, prefix))
+        except ConfigInvalid as error:
+            violations += [
+                v if v.field.startswith(place) else FieldViolation(prefix + v.field, v.problem)
+                for v in error.violations
+            ]
+    if violations:
+        raise ConfigInvalid("wrong values", violations=violations)
+    return tuple(made)
 
 
 def _parse(text: str, kind: Any) -> Any:
@@ -235,9 +286,9 @@ def _parse(text: str, kind: Any) -> Any:
     return text
 
 
-def _missing(cls: type[Any], section: str, values: Mapping[str, Any]) -> list[FieldViolation]:
+def _missing(cls: type[Any], prefix: str, values: Mapping[str, Any]) -> list[FieldViolation]:
     return [
-        FieldViolation(f"[{section}] {field.name}", "must be set")
+        FieldViolation(f"{prefix}{field.name}", "must be set")
         for field in dataclasses.fields(cls)
         if field.name not in values
         and field.default is dataclasses.MISSING
@@ -251,7 +302,7 @@ def _unknown(name: str, fields: Mapping[str, Any]) -> str:
     return f"is no setting; {hint}"
 
 
-def _invalid(section: str, violations: list[FieldViolation]) -> ConfigInvalid:
+def _invalid(section: str, violations: Sequence[FieldViolation]) -> ConfigInvalid:
     return ConfigInvalid(
         f"the configuration of {section} cannot be used: " + "; ".join(map(str, violations)),
         violations=violations,

@@ -85,7 +85,7 @@ async def test_an_answer_is_read_and_booked(
         assert (await work.spending("r2")).usage.calls == 0
     body = endpoint.bodies[0]
     assert body["model"] == "tiny"
-    assert body["response_format"] == {"type": "json_object"}
+    assert body["response_format"]["type"] == "json_schema"
     assert body["max_tokens"] == 2048
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert endpoint.keys == [f"Bearer {KEY}"]
@@ -153,7 +153,7 @@ async def test_does_not_wait_longer_than_its_caller(
     async with guidance(endpoint) as work:
         (outcome,) = await work.guide(items[:1], schema, timeout_seconds=PATIENT)
     assert isinstance(outcome, ProviderUnavailable)
-    assert outcome.retry_after_seconds == 3600
+    assert outcome.retry_after_seconds == pytest.approx(3600)
 
 
 async def test_a_slow_drip_does_not_outlive_the_deadline(
@@ -201,8 +201,8 @@ async def test_an_answer_that_was_cut_off_is_reported(
     assert isinstance(outcome, Guided)
     assert outcome.parsed.triples == (FATHER,)
     assert outcome.parsed.repairs["cut_off"] == 1
-    assert outcome.usage.calls == 1
-    assert outcome.usage.prompt_tokens == 0
+    assert (outcome.usage.calls, outcome.usage.estimated_calls) == (1, 1)
+    assert outcome.usage.prompt_tokens > 0
 
 
 async def test_one_item_fails_alone_and_order_is_kept(

@@ -99,7 +99,7 @@ def test_cached_tokens_have_their_own_price() -> None:
         ({"context_tokens": 100, "max_answer_tokens": 100}, "context_tokens"),
         ({"max_concurrency": 0}, "max_concurrency"),
         ({"prompt_price": -1.0}, "prompt_price"),
-        ({"token_limit_field": "tokens"}, "token_limit_field"),
+        ({"answer_form": "xml"}, "answer_form"),
         ({"min_probability": 2.0}, "min_probability"),
     ],
 )

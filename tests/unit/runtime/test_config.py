@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,3 +166,94 @@ def test_server_settings_that_cannot_work_are_refused(values: dict[str, object])
     with pytest.raises(ConfigInvalid) as caught:
         ServerConfig(**values)  # type: ignore[arg-type]  # wrong on purpose
     assert [violation.field for violation in caught.value.violations] == list(values)
+
+
+@dataclass(frozen=True)
+class Place:
+    url: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.weight < 0:
+            violation = FieldViolation("weight", "must not be negative")
+            raise ConfigInvalid("bad", violations=[violation])
+
+
+@dataclass(frozen=True)
+class Kind:
+    name: str
+    places: tuple[Place, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tables:
+    kinds: tuple[Kind, ...] = ()
+
+
+def load_tables(tmp_path: Path, text: str) -> Tables:
+    path = tmp_path / "slcolm.toml"
+    path.write_text(text, encoding="utf-8")
+    return load_section(Tables, "sample", path=path, environ={})
+
+
+def test_arrays_of_tables_become_tuples_of_dataclasses(tmp_path: Path) -> None:
+    text = """
+[[sample.kinds]]
+name = "a"
+extra = {top_k = 5, nested = {on = true}}
+
+[[sample.kinds.places]]
+url = "u"
+
+[[sample.kinds.places]]
+url = "v"
+weight = 2
+
+[[sample.kinds]]
+name = "b"
+"""
+    assert load_tables(tmp_path, text) == Tables(
+        (
+            Kind("a", (Place("u"), Place("v", 2.0)), {"top_k": 5, "nested": {"on": True}}),
+            Kind("b"),
+        )
+    )
+    assert load_tables(tmp_path, "") == Tables()
+
+
+@pytest.mark.parametrize(
+    ("table", "place", "problem"),
+    [
+        ("nmae = 1\nname = 'a'", "kinds[0].nmae", "is no setting; did you mean name?"),
+        ("", "kinds[0].name", "must be set"),
+        ("name = 1", "kinds[0].name", "must be of type str, got 1"),
+        ("name = 'a'\nextra = 1", "kinds[0].extra", "must be a table in the file"),
+        ("name = 'a'\nplaces = [1]", "kinds[0].places", "must be an array of tables in the file"),
+        (
+            "name = 'a'\nplaces = [{url = 'u'}, {url = 'v', weight = -1}]",
+            "kinds[0].places[1].weight",
+            "must not be negative",
+        ),
+        ("name = 'a'\nplaces = [{weight = 1}]", "kinds[0].places[0].url", "must be set"),
+    ],
+)
+def test_mistakes_in_tables_are_named_with_their_place(
+    tmp_path: Path, table: str, place: str, problem: str
+) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_tables(tmp_path, f"[[sample.kinds]]\n{table}\n")
+    (violation,) = caught.value.violations
+    assert violation.field.endswith(f"[sample] {place}")
+    assert violation.problem == problem
+
+
+def test_mistakes_of_several_tables_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid) as caught:
+        load_tables(tmp_path, "[[sample.kinds]]\n[[sample.kinds]]\nname = 1\nx = 2\n")
+    assert len(caught.value.violations) == 3
+
+
+def test_tables_are_not_taken_from_the_environment() -> None:
+    with pytest.raises(ConfigInvalid, match="must be an array of tables in the file"):
+        load_section(Tables, "sample", path=None, environ={"SLCOLM_SAMPLE_KINDS": "a"})

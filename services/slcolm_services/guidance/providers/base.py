@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.errors import ProviderUnavailable
 from slcolm_services.guidance.items import GuideItem, Prompt
 from slcolm_services.guidance.ledger import Answer
 from slcolm_services.guidance.prompt import Window
@@ -70,6 +71,28 @@ class ProviderInfo:
     sampling: str = ""
 
 
+class ChargedInVain(ProviderUnavailable):
+    """An endpoint charged for answers that cannot be used, and gave none that can.
+
+    Args:
+        message: One sentence for people.
+        usage: What was spent, to be booked.
+        metadata: As for every error.
+        retry_after_seconds: Likewise.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        usage: Usage,
+        metadata: Mapping[str, str] | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, metadata=metadata, retry_after_seconds=retry_after_seconds)
+        self.usage = usage
+
+
 class Provider(Protocol):
     """Answers requests."""
 
@@ -91,7 +114,8 @@ class Provider(Protocol):
             deadline: When the caller stops waiting, on the event loop's clock (seconds).
 
         Raises:
-            ProviderUnavailable: The endpoint cannot be reached, refuses or keeps failing.
+            ProviderUnavailable: The endpoint cannot be reached, refuses or keeps failing;
+                `ChargedInVain` where that has cost something.
             AnswerNotRecorded: There is no recorded answer to the text.
             DeadlineTooShort: The deadline passed first.
         """
