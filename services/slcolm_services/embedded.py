@@ -156,7 +156,7 @@ class Embedded:
             "training": {"store": str(home / "store"), "work_dir": str(home / "training")},
             "extraction": {"store": str(home / "store"), "cache_dir": str(home / "cache")},
             "retrieval": {"folder": str(home / "qdrant")},
-            "guidance": {"ledger_url": f"sqlite:///{home / 'ledger.sqlite'}"},
+            "guidance": {"ledger_url": ledger_url(home)},
             "evaluation": {},
             "coordinator": {
                 "store": str(home / "store"),
@@ -282,6 +282,11 @@ def _resident_bytes(pid: int) -> int:
 def run_database_url(home: Path) -> str:
     """SQLAlchemy URL of the run database of a home."""
     return f"sqlite:///{home.absolute() / 'runs.sqlite'}"
+
+
+def ledger_url(home: Path) -> str:
+    """SQLAlchemy URL of the ledger of a home."""
+    return f"sqlite:///{home.absolute() / 'ledger.sqlite'}"
 
 
 @contextlib.contextmanager

@@ -12,13 +12,19 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from slcolm_services.cli.options import existing_file, guidance_options, guidance_settings
+from slcolm_services.cli.options import (
+    default_home,
+    existing_file,
+    guidance_options,
+    guidance_settings,
+)
 from slcolm_services.cli.output import console, describe, emit_json, json_option
 from slcolm_services.corpus.documents import Document, Triple
 from slcolm_services.corpus.jsonl import read_documents
 from slcolm_services.corpus.recordings import Recording, read_recordings
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
+from slcolm_services.embedded import ledger_url
 from slcolm_services.errors import NotFound, SlcolmError
 from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Outcome
@@ -26,6 +32,7 @@ from slcolm_services.guidance.items import Demonstration, GuideItem, PromptOptio
 from slcolm_services.guidance.parse import ParsedAnswer, parse_answer
 from slcolm_services.guidance.prompt import Window, build_guide
 from slcolm_services.guidance.service import build_guidance
+from slcolm_services.runtime.database import make_folder_of
 
 _task_option = click.option("--task", type=existing_file, required=True, help="Task schema.")
 
@@ -105,6 +112,8 @@ def prompt(
 def guide(file: Path, task: Path, *, timeout_seconds: float, **options: Any) -> None:
     """Have the predictions of FILE (native JSONL) revised; prints one JSON document.
 
+    Paid answers are kept in the ledger of $SLCOLM_HOME or ~/.slcolm, and not paid for again.
+
     \b
     Example:
       slcolm guidance guide predictions.jsonl --task task.yaml --guide openai --llm-model NAME
@@ -113,6 +122,10 @@ def guide(file: Path, task: Path, *, timeout_seconds: float, **options: Any) -> 
     documents = read_documents(file, schema)
     settings = guidance_settings(**options)
     settings["recordings"] = tuple(settings.get("recordings", ()))
+    settings["ledger_url"] = "sqlite://"
+    if settings["provider"] == "openai":
+        settings["ledger_url"] = ledger_url(default_home())
+        make_folder_of(settings["ledger_url"])
     outcomes = asyncio.run(_guide(GuidanceConfig(**settings), documents, schema, timeout_seconds))
     emit_json(
         {

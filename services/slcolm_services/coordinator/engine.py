@@ -15,13 +15,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import structlog
 from dbos import DBOS, DBOSPortableJSONSerializer, SetWorkflowID
 from google.protobuf import json_format
-from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from slcolm.coordinator.v1 import coordinator_pb2
@@ -43,6 +41,7 @@ from slcolm_services.errors import (
     RunNotReady,
     SlcolmError,
 )
+from slcolm_services.runtime.database import make_folder_of
 from slcolm_services.runtime.status import status_of
 
 _log = structlog.get_logger(__name__)
@@ -78,9 +77,7 @@ class Engine:
             raise database_error(error) from error
 
     def _open(self) -> None:
-        url = make_url(self._config.database_url)
-        if url.get_backend_name() == "sqlite" and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        make_folder_of(self._config.database_url)
         DBOS(
             config={
                 "name": "slcolm",

@@ -42,6 +42,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.fixture(autouse=True)
+def _folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger is a file under the working folder: no test finds answers of another."""
+    (tmp_path / "slcolm-home").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def chat() -> ModuleType:
     """The module of the chat server: behaviours and completions."""
