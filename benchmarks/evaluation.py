@@ -18,7 +18,7 @@ import random
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,7 +28,9 @@ from scipy import stats
 
 from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.schema import RelationType, TaskSchema
-from slcolm_services.evaluation.fit import DevSentence, fit
+from slcolm_services.evaluation.evidence import LLM, Evidence
+from slcolm_services.evaluation.fit import fit
+from slcolm_services.evaluation.learning import DevSentence, learn
 from slcolm_services.evaluation.merge import merge
 from slcolm_services.evaluation.policy import default_policy
 from slcolm_services.scoring.strict import (
@@ -47,8 +49,10 @@ _SAMPLES = 1000
 _REPETITIONS = 5
 
 
-def made_up(sentences: int) -> tuple[TaskSchema, dict[str, int], list[DevSentence]]:
-    """Schema, training counts and dev sentences."""
+def made_up(
+    sentences: int, sources: Sequence[str] = (LLM,)
+) -> tuple[TaskSchema, dict[str, int], list[DevSentence]]:
+    """Schema, training counts and dev sentences with answers of some LLMs."""
     draw = random.Random(11)
     names = [f"type{rank}" for rank in range(1, _TYPES + 1)]
     counts = {name: 2400 // rank for rank, name in enumerate(names, start=1)}
@@ -66,7 +70,9 @@ def made_up(sentences: int) -> tuple[TaskSchema, dict[str, int], list[DevSentenc
         size = max(1, round(draw.gauss(_TRIPLES_PER_SENTENCE, 1.5)))
         kinds = draw.choices(names, list(counts.values()), k=size)
         gold = tuple(Triple("h", str(place), kind) for place, kind in enumerate(kinds))
-        dev.append(DevSentence(str(index), gold, drawn(0.6, gold), {"slm": drawn(0.7, gold)}))
+        answers = {source: drawn(0.7, gold) for source in sources}
+        evidence = Evidence(drawn(0.6, gold), answers)
+        dev.append(DevSentence(str(index), gold, {"slm": evidence}))
     return schema, counts, dev
 
 
@@ -103,18 +109,23 @@ def measure(sentences: int) -> dict[str, float]:
     schema, counts, dev = made_up(sentences)
     gold = [Sentence(line.id, line.gold) for line in dev]
     slm = [Sentence(line.id, line.slm) for line in dev]
-    answers = [(line.llm or {}).get("slm", ()) for line in dev]
-    llm = [Sentence(line.id, answer) for line, answer in zip(dev, answers, strict=True)]
+    llm = [Sentence(line.id, line.evidence["slm"].answers[LLM]) for line in dev]
     first, second = count_strict(gold, slm, schema), count_strict(gold, llm, schema)
     policy = default_policy(counts)
-    pairs = [(line.slm, answer) for line, answer in zip(dev, answers, strict=True)]
+    learned = learn(dev, schema, counts).shape(policy)
+    several = made_up(sentences, ("llm-1", "llm-2", "llm-3"))[2]
+    evidence = [line.evidence["slm"] for line in dev]
     return {
-        "merge": median_milliseconds(lambda: [merge(*pair, policy) for pair in pairs]),
+        "merge": median_milliseconds(lambda: [merge(one, policy, schema) for one in evidence]),
+        "merge with confidence": median_milliseconds(
+            lambda: [merge(one, learned, schema) for one in evidence]
+        ),
         "count": median_milliseconds(lambda: count_strict(gold, slm, schema)),
         "score with intervals": median_milliseconds(lambda: score(first, counts, samples=_SAMPLES)),
         "peer: one interval by scipy": median_milliseconds(lambda: peer_interval(first)),
         "compare": median_milliseconds(lambda: compare(first, second, samples=_SAMPLES)),
         "fit": median_milliseconds(lambda: fit(dev, schema, counts), repetitions=3),
+        "fit, three LLMs": median_milliseconds(lambda: fit(several, schema, counts), repetitions=3),
     }
 
 
@@ -135,6 +146,7 @@ def main() -> None:
             "python": platform.python_version(),
             "numpy": version("numpy"),
             "scipy": version("scipy"),
+            "scikit-learn": version("scikit-learn"),
             "slcolm": version("slcolm"),
         },
         "sentences": options.sentences,

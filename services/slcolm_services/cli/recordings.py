@@ -18,7 +18,7 @@ from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.corpus.stats import training_counts
 from slcolm_services.errors import DataInvalid, FieldViolation
-from slcolm_services.evaluation.policy import Mode, default_policy
+from slcolm_services.evaluation.policy import PLAIN_MODES, Mode, default_policy
 from slcolm_services.evaluation.recorded import count_modes, weak_types_of
 from slcolm_services.scoring.counts import Counts, macro, micro, total, totals_of
 from slcolm_services.scoring.paper import score_paper
@@ -103,7 +103,7 @@ def _score_strict(
     counts = training_counts(read_any(train, schema), schema)
     weak = weak_types_of(read_recordings(dev), schema, counts) if dev else frozenset[str]()
     policy = default_policy(counts, weak)
-    modes = [mode for mode in Mode if dev or mode is not Mode.REPLACE_WEAK]
+    modes = [mode for mode in PLAIN_MODES if dev or mode is not Mode.REPLACE_WEAK]
     return {
         name: {
             mode.value: found.matrix.by_type()

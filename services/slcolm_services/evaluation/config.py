@@ -14,7 +14,7 @@ class EvaluationConfig:
 
     Attributes:
         max_merge_items: Sentences in one `Merge`.
-        max_fit_sentences: Gold sentences in one `FitPolicy`, which merges each about 90 times.
+        max_fit_sentences: Gold sentences in one `FitPolicy`, which merges each some hundred times.
         max_scored_sentences: Gold sentences in one `Score` or `Compare`.
         max_bootstrap_samples: Resamples that a caller may ask for.
         entity_filters: Filters that `FitPolicy` chooses from, the one to prefer first. `slm`:

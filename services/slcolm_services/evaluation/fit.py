@@ -1,37 +1,37 @@
-"""Choosing a policy on dev: mode, h and T by cross-validation, K from the SLM's errors.
+"""Choosing a policy on dev: mode, quorum and thresholds, all of them cross-validated.
 
-Every policy is scored on sentences that its K was not made from: K for a fifth of dev comes from
-the other four fifths. Counts are pooled over the folds before any figure is made, because F1
-averaged over small folds is biased (Forman & Scholz 2010, "Apples-to-apples in cross-validation
-studies"). The objective is the mean of micro F1 and macro F1 (of macro precision and recall).
+Every policy is scored on sentences that taught it nothing: K, calibration and confidence for a
+fifth of dev come from the other four fifths. Counts are pooled over the folds before any figure is
+made, because F1 averaged over small folds is biased (Forman & Scholz 2010, "Apples-to-apples in
+cross-validation studies"). The objective is the mean of micro F1 and macro F1 (of macro precision
+and recall).
 
 Of the policies within one standard error of the best, the simplest wins (Breiman et al. 1984,
-section 3.4.3; Hastie et al. 2009, section 7.10). The standard error is that of the paired
-difference from the best, by bootstrap over sentences: what all policies share cancels out.
+section 3.4.3; Hastie et al. 2009, section 7.10), unless the SLM's or an LLM's triples as they are
+would have been better. The standard error is that of the paired difference from the best, by
+bootstrap over sentences: what all policies share cancels out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-
-from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.schema import TaskSchema
-from slcolm_services.evaluation.merge import merge
-from slcolm_services.evaluation.policy import EntityFilter, Mode, Policy, default_policy
-from slcolm_services.evaluation.weak_types import weak_types
-from slcolm_services.scoring.bootstrap import draw, macro_f1_pr, micro_f1, weighted_totals
-from slcolm_services.scoring.counts import CountMatrix, FloatArray
-from slcolm_services.scoring.strict import (
-    DEFAULT_SEED,
-    Scores,
-    Sentence,
-    StrictCounts,
-    count_strict,
-    score,
+from slcolm_services.errors import FieldViolation, InvalidInput
+from slcolm_services.evaluation.learning import DevSentence, learn
+from slcolm_services.evaluation.policy import (
+    ALL,
+    ANY,
+    MAJORITY,
+    EntityFilter,
+    Mode,
+    Policy,
+    default_policy,
 )
+from slcolm_services.evaluation.trials import Dev, Trial
+from slcolm_services.scoring.strict import DEFAULT_SEED
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Values of h that are tried."""
@@ -39,51 +39,13 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 RARE_BELOW = (0, 10, 20, 40, 60, 100, 150, 300)
 """Values of T that are tried."""
 
-FOLDS = 5
+CONFIDENCE_THRESHOLDS = tuple(float(value) / 40 for value in range(8, 29))
+"""Thresholds of mode `learned` that are tried: 0.2 to 0.7."""
+
 MIN_ANSWERS = 30
-"""With fewer LLM answers on dev nothing can be told apart, and the default policy stands."""
+"""With fewer answered dev sentences nothing can be told apart, and the default policy stands."""
 
-_SAMPLES = 500
-_RUNNERS_UP_TOLD = 3
-
-
-@dataclass(frozen=True, slots=True)
-class DevSentence:
-    """A dev sentence with everything to learn from.
-
-    Attributes:
-        id: Name of the sentence.
-        gold: The true triples.
-        slm: The SLM's triples with their probabilities.
-        llm: The LLM's triples after each filter that may be chosen; None if it was not asked or
-            did not answer.
-    """
-
-    id: str
-    gold: tuple[Triple, ...]
-    slm: tuple[Triple, ...]
-    llm: Mapping[EntityFilter, tuple[Triple, ...]] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A policy that was tried.
-
-    Attributes:
-        policy: The policy, with the K that all of dev gives.
-        scores: Cross-validated on dev.
-        objective: Mean of micro F1 and macro F1 (of macro precision and recall).
-        standard_error: Of `objective`, by bootstrap over sentences.
-        gap: How far `objective` is behind the best.
-        gap_standard_error: Of `gap`, paired.
-    """
-
-    policy: Policy
-    scores: Scores
-    objective: float
-    standard_error: float
-    gap: float
-    gap_standard_error: float
+_RUNNERS_UP = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +54,19 @@ class Fit:
 
     Attributes:
         policy: The policy that was chosen.
-        trials: Everything tried, best objective first; empty when there were too few LLM answers.
+        chosen: Its trial; None when there were too few LLM answers.
+        trials: Everything tried, best objective first; empty likewise.
+        sentences: Number of dev sentences.
+        answered: Number of those with an answer: policies were scored on these.
+        sources: Who answered.
     """
 
     policy: Policy
+    chosen: Trial | None
     trials: tuple[Trial, ...]
+    sentences: int
+    answered: int
+    sources: tuple[str, ...]
 
 
 def fit(
@@ -110,140 +80,82 @@ def fit(
     """Choose a policy on dev. Never give it test data.
 
     Args:
-        dev: Dev sentences. Those without an LLM answer count for K only.
+        dev: Dev sentences. Those without an LLM answer count for K and calibration only.
         schema: Names the relation types.
         training_counts: Training instances by relation type.
         entity_filters: Filters to choose from, the one to prefer first.
         seed: Of the folds and resamples; the same input gives the same policy.
 
     Raises:
-        InvalidInput: There is no sentence, an id stands twice, a gold label is unknown, or an SLM
-            triple has no probability.
+        InvalidInput: There is no sentence, an id stands twice, a gold label or a counted type is
+            unknown, or an SLM triple has no probability.
     """
-    slm_counts = count_strict(_gold(dev), [Sentence(line.id, line.slm) for line in dev], schema)
-    weak = weak_types(slm_counts.matrix, training_counts)
-    answered = [index for index, line in enumerate(dev) if line.llm is not None]
-    if len(answered) < MIN_ANSWERS:
-        policy = replace(default_policy(training_counts, weak), entity_filter=entity_filters[0])
-        return Fit(policy, ())
-    folds = _Folds(dev, answered, slm_counts.matrix, training_counts, seed)
-    base = Policy(
-        Mode.SLM,
-        weak_types=weak,
-        training_counts=dict(training_counts),
-        entity_filter=entity_filters[0],
-    )
-    weights = draw(len(answered), _SAMPLES, np.random.default_rng(seed))
-    trials = _ranked(
-        [
-            _tried(policy, folds.count(policy, schema), weights, training_counts)
-            for policy in _candidates(base, entity_filters)
-        ]
-    )
-    chosen = _simplest(trials, entity_filters)
-    return Fit(replace(chosen.policy, provenance=_provenance(chosen, trials, dev)), trials)
-
-
-def _gold(lines: Sequence[DevSentence]) -> list[Sentence]:
-    return [Sentence(line.id, line.gold) for line in lines]
-
-
-def _candidates(base: Policy, entity_filters: Sequence[EntityFilter]) -> Iterator[Policy]:
-    """Every policy that is tried, simple modes first. The SLM alone needs no filter."""
-    yield replace(base, mode=Mode.SLM)
-    for entity_filter in entity_filters:
-        filtered = replace(base, entity_filter=entity_filter)
-        for mode in Mode:
-            if mode is Mode.THRESHOLD:
-                yield from (replace(filtered, mode=mode, threshold=h) for h in THRESHOLDS)
-            elif mode is Mode.GATE:
-                yield from (
-                    replace(filtered, mode=mode, threshold=h, rare_below=t)
-                    for t in RARE_BELOW
-                    for h in THRESHOLDS
-                )
-            elif mode is not Mode.SLM:
-                yield replace(filtered, mode=mode)
-
-
-class _Folds:
-    """The answered sentences of dev, and for each fold the K that the rest of dev gives."""
-
-    def __init__(
-        self,
-        dev: Sequence[DevSentence],
-        answered: Sequence[int],
-        slm: CountMatrix,
-        training_counts: Mapping[str, int],
-        seed: int,
-    ) -> None:
-        self._lines = [dev[index] for index in answered]
-        shuffled = np.random.default_rng(seed).permutation(len(dev))
-        fold_of = np.empty(len(dev), dtype=np.int64)
-        fold_of[shuffled] = np.arange(len(dev)) % FOLDS
-        self._fold_of = [int(fold_of[index]) for index in answered]
-        self._weak = [
-            weak_types(CountMatrix(slm.types, slm.values[fold_of != fold]), training_counts)
-            for fold in range(FOLDS)
-        ]
-
-    def count(self, policy: Policy, schema: TaskSchema) -> StrictCounts:
-        """Counts of a policy, each sentence merged with the K of its fold."""
-        policies = [replace(policy, weak_types=weak) for weak in self._weak]
-        merged = []
-        for line, fold in zip(self._lines, self._fold_of, strict=True):
-            llm = None if line.llm is None else line.llm[policy.entity_filter]
-            triples = merge(line.slm, llm, policies[fold])
-            merged.append(Sentence(line.id, tuple(item.triple for item in triples)))
-        return count_strict(_gold(self._lines), merged, schema)
-
-
-def _objective(totals: FloatArray) -> FloatArray:
-    return (micro_f1(totals) + macro_f1_pr(totals)) / 2
-
-
-@dataclass(frozen=True, eq=False)
-class _Tried:
-    """A policy with its objective, on dev and on each resample of dev."""
-
-    policy: Policy
-    scores: Scores
-    objective: float
-    resampled: FloatArray
-
-
-def _tried(
-    policy: Policy, counts: StrictCounts, weights: FloatArray, training_counts: Mapping[str, int]
-) -> _Tried:
-    matrix = counts.matrix.with_gold()
-    return _Tried(
-        policy,
-        score(counts, training_counts),
-        float(_objective(matrix.totals().astype(np.float64))),
-        _objective(weighted_totals(matrix, weights)),
-    )
-
-
-def _ranked(tried: Sequence[_Tried]) -> tuple[Trial, ...]:
-    best = max(tried, key=lambda item: item.objective)
-    trials = [
-        Trial(
-            policy=item.policy,
-            scores=item.scores,
-            objective=item.objective,
-            standard_error=float(item.resampled.std(ddof=1)),
-            gap=best.objective - item.objective,
-            gap_standard_error=float((best.resampled - item.resampled).std(ddof=1)),
+    if not dev:
+        raise InvalidInput(
+            "there is nothing to fit on", violations=[FieldViolation("dev", "must not be empty")]
         )
-        for item in tried
-    ]
-    return tuple(sorted(trials, key=lambda trial: trial.gap))
+    default = replace(
+        default_policy(training_counts), entity_filter=entity_filters[0], task=schema.name
+    )
+    default.check_task(schema)
+    learned = learn(dev, schema, training_counts)
+    answered = [line for line in dev if line.sources]
+    sources = tuple(dict.fromkeys(source for line in answered for source in line.sources))
+    if len(answered) < MIN_ANSWERS:
+        return Fit(learned.shape(default), None, (), len(dev), len(answered), sources)
+    tried_on = Dev(dev, schema, training_counts, seed)
+    quorums = (ANY, MAJORITY, ALL) if any(len(line.sources) > 1 for line in answered) else (ANY,)
+    bases = []
+    for name in entity_filters:
+        base = learned.shape(replace(default, entity_filter=name, provenance=""))
+        bases.append(base if tried_on.learns(name) else replace(base, confidence=None))
+    trials = tried_on.try_all(_candidates(bases, quorums))
+    chosen = _simplest(trials, entity_filters)
+    provenance = (
+        f"{describe(chosen.policy)}: the simplest of {len(trials)} policies within one standard "
+        f"error of the best, cross-validated on {len(answered)} of {len(dev)} dev sentences with "
+        "LLM answers"
+    )
+    policy = replace(chosen.policy, provenance=provenance)
+    return Fit(policy, chosen, trials, len(dev), len(answered), sources)
+
+
+def _candidates(bases: Sequence[Policy], quorums: Sequence[float]) -> Iterator[Policy]:
+    """Every policy that is tried, simple modes first. The SLM alone needs no filter."""
+    yield replace(bases[0], mode=Mode.SLM)
+    for base in bases:
+        for mode in Mode:
+            if mode is Mode.LEARNED:
+                yield from _learned(base)
+            elif mode is not Mode.SLM:
+                for quorum in quorums:
+                    yield from _thresholds(replace(base, mode=mode, quorum=quorum))
+
+
+def _thresholds(base: Policy) -> Iterator[Policy]:
+    """A mode with all values of what it looks at."""
+    if base.mode is Mode.THRESHOLD:
+        yield from (replace(base, threshold=h) for h in THRESHOLDS)
+    elif base.mode is Mode.GATE:
+        yield from (
+            replace(base, threshold=h, rare_below=t) for t in RARE_BELOW for h in THRESHOLDS
+        )
+    else:
+        yield base
+
+
+def _learned(base: Policy) -> Iterator[Policy]:
+    if base.confidence is not None:
+        for threshold in CONFIDENCE_THRESHOLDS:
+            confidence = replace(base.confidence, threshold=threshold)
+            yield replace(base, mode=Mode.LEARNED, confidence=confidence)
 
 
 def _simplest(trials: Sequence[Trial], entity_filters: Sequence[EntityFilter]) -> Trial:
-    """The simplest mode within one standard error of the best, with its best values of h and T.
+    """The simplest mode within one standard error of the best, with its best thresholds.
 
-    Of two filters within the same error the preferred one wins.
+    Nothing is chosen that is worse than a source as it is: the SLM, or L with the same filter. Of
+    two filters within the same error the preferred one wins.
     """
     modes = list(Mode)
 
@@ -251,31 +163,71 @@ def _simplest(trials: Sequence[Trial], entity_filters: Sequence[EntityFilter]) -
         policy = trial.policy
         return entity_filters.index(policy.entity_filter), modes.index(policy.mode), trial.gap
 
-    close = [trial for trial in trials if trial.gap <= trial.gap_standard_error]
-    return min(close, key=complexity)
+    def is_close(trial: Trial) -> bool:
+        allowed = min(
+            source.gap
+            for source in trials
+            if source.policy.mode is Mode.SLM
+            or (
+                source.policy.mode is Mode.LLM
+                and source.policy.entity_filter == trial.policy.entity_filter
+            )
+        )
+        return trial.gap <= min(trial.gap_standard_error, allowed)
+
+    return min(filter(is_close, trials), key=complexity)
 
 
-def _provenance(chosen: Trial, trials: Sequence[Trial], dev: Sequence[DevSentence]) -> str:
-    others = [trial for trial in trials if trial is not chosen][:_RUNNERS_UP_TOLD]
-    scored = f"{chosen.scores.sentences} of {len(dev)} dev sentences"
-    lines = [
-        f"{_told(chosen)}, cross-validated on {scored} with LLM answers",
-        f"simplest of {len(trials)} policies within one standard error of the best",
-    ]
-    return "\n".join(lines + [f"runner-up: {_told(trial)}" for trial in others])
-
-
-def _told(trial: Trial) -> str:
-    policy = trial.policy
+def describe(policy: Policy) -> str:
+    """Mode, and the thresholds that it looks at."""
     values = []
     if policy.mode in (Mode.THRESHOLD, Mode.GATE):
         values.append(f"h={policy.threshold:g}")
     if policy.mode is Mode.GATE:
         values.append(f"T={policy.rare_below}")
+    if policy.mode is Mode.LEARNED and policy.confidence is not None:
+        values.append(f"confidence={policy.confidence.threshold:g}")
+    if policy.quorum != ANY:
+        values.append(f"quorum={policy.quorum:g}")
     if policy.entity_filter != "slm":
         values.append(f"entities={policy.entity_filter}")
-    return (
-        f"{' '.join([policy.mode.value, *values])}: micro F1 {trial.scores.micro.f1:.4f}, "
-        f"macro F1 {trial.scores.macro.f1_pr:.4f}, objective {trial.objective:.4f} "
-        f"± {trial.standard_error:.4f}"
-    )
+    return " ".join([policy.mode.value, *values])
+
+
+def figures(fitted: Fit) -> dict[str, Any]:
+    """What dev said, as JSON: scores of the chosen policy, of its sources, and the runners-up."""
+    if fitted.chosen is None:
+        return {"sentences": fitted.sentences, "answered": fitted.answered, "policies": 0}
+    best_of_mode: dict[Mode, Trial] = {}
+    for trial in fitted.trials:
+        best_of_mode.setdefault(trial.policy.mode, trial)
+    runners_up = [trial for trial in fitted.trials if trial is not fitted.chosen][:_RUNNERS_UP]
+    return {
+        "sentences": fitted.sentences,
+        "answered": fitted.answered,
+        "sources": list(fitted.sources),
+        "policies": len(fitted.trials),
+        "objective": "mean of micro F1 and macro F1 (of macro precision and recall)",
+        "chosen": trial_figures(fitted.chosen),
+        "best_of_mode": [trial_figures(trial) for trial in best_of_mode.values()],
+        "runners_up": [trial_figures(trial) for trial in runners_up],
+    }
+
+
+def trial_figures(trial: Trial) -> dict[str, Any]:
+    """A policy that was tried, with its figures on dev, as JSON."""
+    policy, confidence = trial.policy, trial.policy.confidence
+    return {
+        "mode": policy.mode.value,
+        "threshold": policy.threshold,
+        "rare_below": policy.rare_below,
+        "quorum": policy.quorum,
+        "entity_filter": policy.entity_filter,
+        "confidence_threshold": None if confidence is None else confidence.threshold,
+        "objective": trial.objective,
+        "objective_standard_error": trial.standard_error,
+        "gap": trial.gap,
+        "gap_standard_error": trial.gap_standard_error,
+        "dev_micro_f1": trial.scores.micro.f1,
+        "dev_macro_f1_pr": trial.scores.macro.f1_pr,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import product
 
 from slcolm_services.corpus.documents import Document, Entity, Relation, Triple
@@ -27,16 +28,18 @@ def place(prediction: Document, merged: Iterable[MergedTriple], schema: TaskSche
 
     Returns:
         The prediction's entities, in their order and with the same indexes, and new ones after
-        them; the final relations, those of the SLM first.
+        them; the final relations with the probabilities of their triples, those of the SLM first.
 
     Raises:
         DataInvalid: A mention is not in the text, or needs an entity type and the schema has none.
     """
     final = list(merged)
-    wanted = {item.triple for item in final}
+    wanted = {item.triple: item.triple.prob for item in final}
     entities = list(prediction.entities)
     relations = [
-        relation for relation in prediction.relations if _triple(prediction, relation) in wanted
+        replace(relation, prob=wanted[triple])
+        for relation in prediction.relations
+        if (triple := _triple(prediction, relation)) in wanted
     ]
     relations += [
         _placed(item.triple, prediction.text, entities, schema)
@@ -56,7 +59,7 @@ def _placed(triple: Triple, text: str, entities: list[Entity], schema: TaskSchem
     heads = _mentions(triple.head, text, entities, _type_for(kind.head_types, schema))
     tails = _mentions(triple.tail, text, entities, _type_for(kind.tail_types, schema))
     head, tail = min(product(heads, tails), key=lambda pair: _rank(pair, kind))
-    return Relation(triple.type, _index(head, entities), _index(tail, entities))
+    return Relation(triple.type, _index(head, entities), _index(tail, entities), triple.prob)
 
 
 def _mentions(

@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Literal, get_args
 
-from slcolm_services.corpus.files import read_bytes, replacing
-from slcolm_services.errors import DataInvalid, FieldViolation
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput
+from slcolm_services.evaluation.calibration import Calibration
+from slcolm_services.evaluation.confidence import Confidence
 
 EntityFilter = Literal["slm", "text"]
 """Where the mentions of an LLM triple must stand: among the SLM's entities, or in the text."""
@@ -22,6 +23,9 @@ DEFAULT_THRESHOLD = 0.6
 DEFAULT_RARE_BELOW = 40
 WEAK_TYPE_COUNT = 10
 """Size of K, as in the paper."""
+
+ANY, MAJORITY, ALL = 0.0, 0.5, 1.0
+"""Quorums: a triple is in L if more than this share of the answers hold it, or all of them."""
 
 
 class Mode(StrEnum):
@@ -37,6 +41,11 @@ class Mode(StrEnum):
     THRESHOLD = "threshold"
     REPLACE_WEAK = "replace-weak"
     GATE = "gate"
+    LEARNED = "learned"
+
+
+PLAIN_MODES = tuple(mode for mode in Mode if mode is not Mode.LEARNED)
+"""The modes that need nothing but thresholds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,13 @@ class Policy:
         rare_below: T: a type with fewer training instances is rare.
         training_counts: Training instances by relation type; a type not named has none.
         entity_filter: Which mentions an LLM triple may have.
-        provenance: How it was chosen, in words, with the figures on dev.
+        provenance: How it was chosen, in words.
+        quorum: A triple is in L if more than this share of the sentence's answers hold it, or all
+            of them: 0 asks for one answer, 0.5 for more than half, 1 for all.
+        calibration: Of the SLM's probabilities; None leaves them as they are. Thresholds of modes
+            look at the probabilities as the SLM gave them.
+        confidence: Gives every final triple its probability; mode `learned` decides by it.
+        task: Name of the task schema that it was fitted for; empty means any.
     """
 
     mode: Mode
@@ -60,6 +75,10 @@ class Policy:
     training_counts: Mapping[str, int] = field(default_factory=dict)
     entity_filter: EntityFilter = "slm"
     provenance: str = ""
+    quorum: float = ANY
+    calibration: Calibration | None = None
+    confidence: Confidence | None = None
+    task: str = ""
 
     def __post_init__(self) -> None:
         """Check the values.
@@ -70,6 +89,10 @@ class Policy:
         violations = []
         if not 0 <= self.threshold <= 1:
             violations.append(FieldViolation("threshold", f"{self.threshold} is not in [0, 1]"))
+        if not 0 <= self.quorum <= 1:
+            violations.append(FieldViolation("quorum", f"{self.quorum} is not in [0, 1]"))
+        if self.mode is Mode.LEARNED and self.confidence is None:
+            violations.append(FieldViolation("confidence", f"mode {self.mode} needs one"))
         if self.rare_below < 0:
             violations.append(FieldViolation("rare_below", f"{self.rare_below} is negative"))
         if self.entity_filter not in ENTITY_FILTERS:
@@ -84,22 +107,49 @@ class Policy:
         if violations:
             raise DataInvalid("this is not a valid merge policy", violations=violations)
 
-    def is_rare(self, relation_type: str) -> bool:
-        """Whether a type has fewer than T training instances."""
-        return self.training_counts.get(relation_type, 0) < self.rare_below
-
     def with_mode(self, mode: Mode) -> Policy:
         """The same thresholds in another mode."""
         return replace(self, mode=mode)
+
+    @property
+    def confidence_threshold(self) -> float:
+        """Of its confidence; 1 where it has none."""
+        return 1.0 if self.confidence is None else self.confidence.threshold
 
     def with_training_counts(self, counts: Mapping[str, int]) -> Policy:
         """The same policy for other training data."""
         return replace(self, training_counts=dict(counts))
 
+    def check_task(self, schema: TaskSchema) -> None:
+        """Check that it can be applied to a task.
+
+        Raises:
+            InvalidInput: It was fitted for another task, or names relation types that this one
+                does not have.
+        """
+        violations = []
+        if self.task and self.task != schema.name:
+            problem = f"fitted for {self.task!r}, this task is {schema.name!r}"
+            violations.append(FieldViolation("policy.task", problem))
+        violations += [
+            FieldViolation(f"policy.{name}", f"{kind!r} is not a relation type of {schema.name!r}")
+            for name, kinds in (
+                ("training_counts", self.training_counts),
+                ("weak_types", self.weak_types),
+            )
+            for kind in sorted(set(kinds) - set(schema.relations_by_name))
+        ]
+        if violations:
+            raise InvalidInput(
+                f"this policy is not for task {schema.name!r}", violations=violations
+            )
+
     @property
     def digest(self) -> str:
         """SHA-256 of all fields, as 64 hexadecimal digits."""
-        text = json.dumps(_fields(self), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            policy_fields(self), ensure_ascii=False, sort_keys=True, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -120,88 +170,18 @@ def default_policy(
     )
 
 
-def policy_json(policy: Policy) -> dict[str, Any]:
-    """A policy with its digest as JSON holds it."""
-    return {**_fields(policy), "digest": policy.digest}
+def policy_fields(policy: Policy) -> dict[str, Any]:
+    """Every field but the digest as JSON holds it, in a fixed order.
 
-
-def write_policy(path: Path, policy: Policy) -> None:
-    """Write a policy as JSON, whole or not at all."""
-    with replacing(path) as file:
-        file.write(json.dumps(policy_json(policy), ensure_ascii=False, indent=2) + "\n")
-
-
-def read_policy(path: Path) -> Policy:
-    """Read a policy that `write_policy` wrote.
-
-    Raises:
-        DataInvalid: The file cannot be read, is not a policy, or its digest is not that of its
-            fields.
+    Of the fields that came later (from `quorum` on) those are left out that say nothing, so that
+    the digest of an earlier policy stays what it was.
     """
-    try:
-        content = json.loads(read_bytes(path))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _invalid(path, FieldViolation("file", f"not JSON: {error}")) from error
-    if not isinstance(content, dict):
-        raise _invalid(path, FieldViolation("file", "must be one JSON object"))
-    digest = content.pop("digest", None)
-    policy = _policy(path, content)
-    if digest is not None and digest != policy.digest:
-        problem = "is not that of the other fields; remove it if you changed them on purpose"
-        raise _invalid(path, FieldViolation("digest", problem))
-    return policy
-
-
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "mode": (str,),
-    "threshold": (int, float),
-    "weak_types": (list,),
-    "rare_below": (int,),
-    "training_counts": (dict,),
-    "entity_filter": (str,),
-    "provenance": (str,),
-}
-
-
-def _policy(path: Path, content: dict[str, Any]) -> Policy:
-    violations = [
-        FieldViolation(key, "is not a field of a policy") for key in content if key not in _KINDS
-    ]
-    violations += [
-        FieldViolation(key, f"has the wrong type: {content[key]!r:.40}")
-        for key, kinds in _KINDS.items()
-        if key in content and (not isinstance(content[key], kinds) or content[key] is True)
-    ]
-    if content.get("mode") not in list(Mode):
-        violations.append(FieldViolation("mode", f"must be one of {', '.join(Mode)}"))
-    violations += _member_violations(content)
-    if violations:
-        raise _invalid(path, *violations)
-    values = {**content, "mode": Mode(content["mode"])}
-    if "weak_types" in values:
-        values["weak_types"] = frozenset(values["weak_types"])
-    return Policy(**values)
-
-
-def _member_violations(content: dict[str, Any]) -> list[FieldViolation]:
-    weak, counts = content.get("weak_types"), content.get("training_counts")
-    return [
-        FieldViolation(f"weak_types[{index}]", "must be a string")
-        for index, name in enumerate(weak if isinstance(weak, list) else [])
-        if not isinstance(name, str)
-    ] + [
-        FieldViolation(f"training_counts[{name!r}]", "must be an integer")
-        for name, count in (counts if isinstance(counts, dict) else {}).items()
-        if not isinstance(count, int) or isinstance(count, bool)
-    ]
-
-
-def _invalid(path: Path, *violations: FieldViolation) -> DataInvalid:
-    return DataInvalid(f"{path} is not a merge policy", violations=violations)
-
-
-def _fields(policy: Policy) -> dict[str, Any]:
-    """Every field as JSON holds it, in a fixed order."""
+    later = {
+        "quorum": float(policy.quorum),
+        "calibration": None if policy.calibration is None else _calibration(policy.calibration),
+        "confidence": None if policy.confidence is None else _confidence(policy.confidence),
+        "task": policy.task,
+    }
     return {
         "mode": policy.mode.value,
         "threshold": float(policy.threshold),
@@ -210,4 +190,23 @@ def _fields(policy: Policy) -> dict[str, Any]:
         "training_counts": dict(sorted(policy.training_counts.items())),
         "entity_filter": policy.entity_filter,
         "provenance": policy.provenance,
+        **{name: value for name, value in later.items() if value not in (None, "", ANY)},
+    }
+
+
+def _calibration(calibration: Calibration) -> dict[str, Any]:
+    return {
+        "method": calibration.method,
+        "temperature": float(calibration.temperature),
+        "from_probabilities": [float(value) for value in calibration.from_probabilities],
+        "to_probabilities": [float(value) for value in calibration.to_probabilities],
+    }
+
+
+def _confidence(confidence: Confidence) -> dict[str, Any]:
+    return {
+        "sources": list(confidence.sources),
+        "intercept": float(confidence.intercept),
+        "weights": {name: float(weight) for name, weight in sorted(confidence.weights.items())},
+        "threshold": float(confidence.threshold),
     }

@@ -1,18 +1,132 @@
-"""Recorded runs: every merge mode on the answers of one LLM, without asking it again."""
+"""Recorded answers of one LLM or several: what is known of each sentence, without asking again."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.recordings import Recording, first_answers
 from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.errors import DataInvalid, FieldViolation
+from slcolm_services.evaluation.evidence import LLM, Evidence, sample_of
 from slcolm_services.evaluation.filters import filter_llm_triples
-from slcolm_services.evaluation.fit import DevSentence
-from slcolm_services.evaluation.merge import MergedTriple, merge
-from slcolm_services.evaluation.policy import EntityFilter, Mode, Policy
+from slcolm_services.evaluation.learning import DevSentence
+from slcolm_services.evaluation.merge import merge
+from slcolm_services.evaluation.policy import PLAIN_MODES, EntityFilter, Mode, Policy
 from slcolm_services.evaluation.weak_types import weak_types
 from slcolm_services.scoring.strict import Sentence, StrictCounts, count_strict
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSentence:
+    """A sentence with every recorded answer that counts.
+
+    Attributes:
+        id: Name of the sentence.
+        text: The sentence.
+        gold: The true triples; empty where none are recorded.
+        answers: Lines by source, in order. What the SLM said is the same in all.
+    """
+
+    id: str
+    text: str
+    gold: tuple[Triple, ...]
+    answers: Mapping[str, Recording]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Files of recordings as they were understood.
+
+    Attributes:
+        sentences: Each sentence once, in order of appearance.
+        sources: Who answered: `llm`, or `llm-1`, `llm-2`, ... by file; `llm#1`, `llm#2`, ... where
+            repeated lines are samples.
+        reading: In words, how the files were understood.
+    """
+
+    sentences: tuple[RecordedSentence, ...]
+    sources: tuple[str, ...]
+    reading: str
+
+
+def understand(
+    files: Mapping[str, Sequence[Recording]], *, repeats_are_samples: bool = False
+) -> Recorded:
+    """Put files of recordings together.
+
+    Files that have no sentence in common are one LLM's answers in parts. If any two have a sentence
+    in common, every file is an LLM of its own.
+
+    Args:
+        files: Lines by name of the file, in order.
+        repeats_are_samples: Whether several lines of one sentence in one LLM's files are samples of
+            it; else the first stands.
+
+    Raises:
+        DataInvalid: Two lines of one sentence differ in its text or in what the SLM said.
+    """
+    ids = [{line.id for line in lines} for lines in files.values()]
+    several = sum(map(len, ids)) > len(set[str]().union(*ids))
+    sentences: dict[str, dict[str, Recording]] = {}
+    for number, (name, lines) in enumerate(files.items(), start=1):
+        source = f"{LLM}-{number}" if several else LLM
+        seen: Counter[str] = Counter()
+        for line in lines:
+            seen[line.id] += 1
+            answers = sentences.setdefault(line.id, {})
+            _check_same_sentence(line, answers, name)
+            if repeats_are_samples:
+                answers[sample_of(source, seen[line.id])] = line
+            else:
+                answers.setdefault(source, line)
+    sources = sorted({source for answers in sentences.values() for source in answers})
+    what = f"{len(files)} LLMs" if several else "one LLM"
+    if len(files) > 1:
+        what += " over the same sentences" if several else f" in {len(files)} parts"
+    if repeats_are_samples:
+        what += ", repeated lines are samples"
+    return Recorded(
+        tuple(_sentence(name, answers) for name, answers in sentences.items()),
+        tuple(sources),
+        f"{what}; {len(sentences)} sentences",
+    )
+
+
+def _sentence(name: str, answers: Mapping[str, Recording]) -> RecordedSentence:
+    first = next(iter(answers.values()))
+    return RecordedSentence(name, first.text, first.gold_triples, answers)
+
+
+def _check_same_sentence(line: Recording, answers: Mapping[str, Recording], name: str) -> None:
+    for other in answers.values():
+        for field, differs in (
+            ("text", line.text != other.text),
+            ("slm_triples", set(line.slm_triples) != set(other.slm_triples)),
+        ):
+            if differs:
+                raise DataInvalid(
+                    f"recordings of sentence {line.id!r} do not belong together",
+                    violations=[FieldViolation(f"{name}: {field}", "differs from an earlier line")],
+                )
+
+
+def dev_sentences(
+    sentences: Iterable[RecordedSentence],
+    schema: TaskSchema,
+    entity_filters: Sequence[EntityFilter],
+) -> list[DevSentence]:
+    """Recorded dev sentences to fit on."""
+    return [
+        DevSentence(
+            line.id,
+            line.gold,
+            {name: evidence_of(line.answers, schema, name) for name in entity_filters},
+        )
+        for line in sentences
+    ]
 
 
 def gold_of(recordings: Iterable[Recording]) -> list[Sentence]:
@@ -33,21 +147,28 @@ def weak_types_of(
     return weak_types(counts.matrix, training_counts)
 
 
-def dev_sentences(
-    recordings: Iterable[Recording], schema: TaskSchema, entity_filter: EntityFilter
-) -> list[DevSentence]:
-    """Recorded dev sentences to fit on, each once."""
-    sentences = []
-    for line in first_answers(recordings):
-        triples = llm_triples(line, schema, entity_filter)
-        answer = None if triples is None else {entity_filter: triples}
-        sentences.append(DevSentence(line.id, line.gold_triples, line.slm_triples, answer))
-    return sentences
+def evidence_of(
+    answers: Mapping[str, Recording], schema: TaskSchema, entity_filter: EntityFilter
+) -> Evidence:
+    """What is known of a sentence.
 
-
-def merge_recorded(line: Recording, schema: TaskSchema, policy: Policy) -> tuple[MergedTriple, ...]:
-    """Merge one recorded sentence."""
-    return merge(line.slm_triples, llm_triples(line, schema, policy.entity_filter), policy)
+    Args:
+        answers: Recorded answers to one sentence by source, at least one. What the SLM said is
+            taken from the first. A line without an answer is no answer.
+        schema: Names the relation types.
+        entity_filter: Filter of LLM triples.
+    """
+    first = next(iter(answers.values()))
+    types: dict[str, set[str]] = {}
+    for entity in first.slm_entities:
+        kind = schema.entities_by_name.get(entity.type) or schema.entities_by_label.get(entity.type)
+        types.setdefault(entity.text, set()).update([kind.name] if kind else [])
+    found = {source: llm_triples(line, schema, entity_filter) for source, line in answers.items()}
+    return Evidence(
+        first.slm_triples,
+        {source: triples for source, triples in found.items() if triples is not None},
+        {text: frozenset(names) for text, names in types.items()},
+    )
 
 
 def llm_triples(
@@ -76,7 +197,7 @@ def count_modes(
     recordings: Sequence[Recording],
     schema: TaskSchema,
     policy: Policy,
-    modes: Iterable[Mode] = tuple(Mode),
+    modes: Iterable[Mode] = PLAIN_MODES,
 ) -> dict[Mode, StrictCounts]:
     """Count modes by the strict protocol, with the thresholds of `policy`."""
     lines = first_answers(recordings)
@@ -89,6 +210,14 @@ def count_modes(
 
 def _merged(lines: Iterable[Recording], schema: TaskSchema, policy: Policy) -> list[Sentence]:
     return [
-        Sentence(line.id, tuple(merged.triple for merged in merge_recorded(line, schema, policy)))
+        Sentence(
+            line.id,
+            tuple(
+                merged.triple
+                for merged in merge(
+                    evidence_of({LLM: line}, schema, policy.entity_filter), policy, schema
+                )
+            ),
+        )
         for line in lines
     ]

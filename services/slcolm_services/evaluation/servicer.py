@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,12 +11,14 @@ import grpc
 
 from slcolm.common.v1 import common_pb2
 from slcolm.evaluation.v1 import evaluation_pb2, evaluation_pb2_grpc
-from slcolm_services.corpus.documents import Document, Triple
+from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import FieldViolation, InvalidInput, SlcolmError
 from slcolm_services.evaluation.config import EvaluationConfig
-from slcolm_services.evaluation.filters import Filtered, filter_llm_triples
-from slcolm_services.evaluation.fit import DevSentence, fit
+from slcolm_services.evaluation.evidence import LLM, SLM, Evidence
+from slcolm_services.evaluation.filters import filter_llm_triples
+from slcolm_services.evaluation.fit import fit
+from slcolm_services.evaluation.learning import DevSentence
 from slcolm_services.evaluation.merge import merge
 from slcolm_services.evaluation.placement import place
 from slcolm_services.evaluation.policy import EntityFilter, Policy
@@ -106,6 +109,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
             limit=self._config.max_merge_items,
         )
         schema, policy = schema_from_wire(request.schema), policy_from_wire(request.policy)
+        policy.check_task(schema)
         return evaluation_pb2.MergeResponse(
             results=[
                 _merge_result(item, f"items[{index}]", schema, policy)
@@ -126,7 +130,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         ]
         # A sentence whose prediction failed has no item: it can teach nothing, and is left out.
         dev = [
-            DevSentence(truth.id, truth.triples(), item.prediction.triples(), item.llm_triples())
+            DevSentence(truth.id, truth.triples(), item.evidence)
             for truth, item in zip(gold, by_gold_id(gold, items, "items"), strict=True)
             if item is not None
         ]
@@ -222,19 +226,15 @@ def _gold(messages: Sequence[common_pb2.Document], limit: int) -> list[Document]
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A merge item as it was read."""
+    """A merge item as it was read, and what each filter leaves of it."""
 
     prediction: Document
-    answers: Mapping[EntityFilter, Filtered] | None
+    evidence: Mapping[EntityFilter, Evidence]
+    dropped: Mapping[EntityFilter, Mapping[str, int]]
 
     @property
     def id(self) -> str:
         return self.prediction.id
-
-    def llm_triples(self) -> dict[EntityFilter, tuple[Triple, ...]] | None:
-        if self.answers is None:
-            return None
-        return {name: answer.triples for name, answer in self.answers.items()}
 
 
 def _read_item(
@@ -251,26 +251,58 @@ def _read_item(
                 f"the SLM predicted a relation type outside the schema: {relation.type!r}",
                 violations=[FieldViolation(place, f"{relation.type!r} is not a relation type")],
             )
-    if not item.has_llm_answer:
-        return _Item(prediction, None)
-    mentions = [prediction.mention(index) for index in range(len(prediction.entities))]
-    triples = [triple_from_wire(triple) for triple in item.llm_triples]
-    return _Item(
-        prediction,
-        {
-            name: filter_llm_triples(prediction.text, mentions, triples, schema, name)
-            for name in entity_filters
-        },
-    )
+    entity_types: dict[str, frozenset[str]] = {}
+    for index, entity in enumerate(prediction.entities):
+        mention = prediction.mention(index)
+        entity_types[mention] = entity_types.get(mention, frozenset()) | {entity.type}
+    answers = {
+        source: [triple_from_wire(triple) for triple in triples]
+        for source, triples in _answers(item, field).items()
+    }
+    evidence, dropped = {}, {}
+    for name in entity_filters:
+        filtered = {
+            source: filter_llm_triples(prediction.text, entity_types, triples, schema, name)
+            for source, triples in answers.items()
+        }
+        evidence[name] = Evidence(
+            prediction.triples(),
+            {source: found.triples for source, found in filtered.items()},
+            entity_types,
+        )
+        dropped[name] = sum((Counter(found.dropped) for found in filtered.values()), Counter[str]())
+    return _Item(prediction, evidence, dropped)
+
+
+def _answers(item: evaluation_pb2.MergeItem, field: str) -> dict[str, Sequence[common_pb2.Triple]]:
+    """What was answered by source, from the short form or the long one."""
+    if item.has_llm_answer or item.llm_triples:
+        if item.answers:
+            problem = "must be empty where llm_triples or has_llm_answer is set"
+            raise _invalid_answers(f"{field}.answers", problem)
+        return {LLM: item.llm_triples} if item.has_llm_answer else {}
+    answers: dict[str, Sequence[common_pb2.Triple]] = {}
+    for index, answer in enumerate(item.answers):
+        place = f"{field}.answers[{index}].source"
+        if not answer.source or answer.source == SLM:
+            raise _invalid_answers(place, f"must name who answered, got {answer.source!r}")
+        if answer.source in answers:
+            raise _invalid_answers(place, f"{answer.source!r} stands twice")
+        answers[answer.source] = answer.triples
+    return answers
+
+
+def _invalid_answers(field: str, problem: str) -> InvalidInput:
+    return InvalidInput(f"{field} {problem}", violations=[FieldViolation(field, problem)])
 
 
 def _merge_result(
     message: evaluation_pb2.MergeItem, field: str, schema: TaskSchema, policy: Policy
 ) -> evaluation_pb2.MergeResult:
+    name = policy.entity_filter
     try:
-        item = _read_item(message, field, schema, [policy.entity_filter])
-        answer = None if item.answers is None else item.answers[policy.entity_filter]
-        merged = merge(item.prediction.triples(), answer.triples if answer else None, policy)
+        item = _read_item(message, field, schema, [name])
+        merged = merge(item.evidence[name], policy, schema)
         document = place(item.prediction, merged, schema)
     except SlcolmError as error:
         return evaluation_pb2.MergeResult(id=message.prediction.id, error=status_of(error))
@@ -279,7 +311,7 @@ def _merge_result(
         merged=evaluation_pb2.Merged(
             triples=[merged_triple_to_wire(triple) for triple in merged],
             document=document_to_wire(document),
-            dropped=answer.dropped if answer else None,
+            dropped=item.dropped[name],
         ),
     )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
 
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput
-from slcolm_services.evaluation.fit import Trial
+from slcolm_services.evaluation.calibration import Calibration, Method
+from slcolm_services.evaluation.confidence import Confidence
 from slcolm_services.evaluation.merge import MergedTriple
 from slcolm_services.evaluation.policy import ENTITY_FILTERS, EntityFilter, Mode, Policy
+from slcolm_services.evaluation.trials import Trial
 from slcolm_services.evaluation.wire_scores import scores_to_wire
 from slcolm_services.runtime.wire import triple_to_wire
 
@@ -20,6 +24,7 @@ _MODES: Mapping[Mode, evaluation_pb2.MergeMode] = {
     Mode.REPLACE_WEAK: evaluation_pb2.MERGE_MODE_REPLACE_WEAK,
     Mode.SLM_FIRST: evaluation_pb2.MERGE_MODE_SLM_FIRST,
     Mode.GATE: evaluation_pb2.MERGE_MODE_GATE,
+    Mode.LEARNED: evaluation_pb2.MERGE_MODE_LEARNED,
 }
 _MODES_BY_NUMBER = {number: mode for mode, number in _MODES.items()}
 
@@ -49,6 +54,30 @@ def policy_to_wire(policy: Policy) -> evaluation_pb2.Policy:
         entity_filter=policy.entity_filter,
         provenance=policy.provenance,
         digest=policy.digest,
+        quorum=policy.quorum,
+        calibration=None
+        if policy.calibration is None
+        else _calibration_to_wire(policy.calibration),
+        confidence=None if policy.confidence is None else _confidence_to_wire(policy.confidence),
+        task=policy.task,
+    )
+
+
+def _calibration_to_wire(calibration: Calibration) -> evaluation_pb2.Calibration:
+    return evaluation_pb2.Calibration(
+        method=calibration.method,
+        temperature=calibration.temperature,
+        from_probabilities=calibration.from_probabilities,
+        to_probabilities=calibration.to_probabilities,
+    )
+
+
+def _confidence_to_wire(confidence: Confidence) -> evaluation_pb2.Confidence:
+    return evaluation_pb2.Confidence(
+        sources=confidence.sources,
+        intercept=confidence.intercept,
+        weights=confidence.weights,
+        threshold=confidence.threshold,
     )
 
 
@@ -61,7 +90,7 @@ def policy_from_wire(message: evaluation_pb2.Policy) -> Policy:
     """
     if message.mode not in _MODES_BY_NUMBER:
         raise _invalid("policy.mode", f"must be one of {', '.join(Mode)}")
-    try:
+    with _at("policy."):
         policy = Policy(
             mode=_MODES_BY_NUMBER[message.mode],
             threshold=message.threshold,
@@ -70,15 +99,11 @@ def policy_from_wire(message: evaluation_pb2.Policy) -> Policy:
             training_counts=dict(message.training_counts),
             entity_filter=entity_filter_of(message.entity_filter, "policy.entity_filter"),
             provenance=message.provenance,
+            quorum=message.quorum,
+            calibration=_calibration_from_wire(message),
+            confidence=_confidence_from_wire(message),
+            task=message.task,
         )
-    except DataInvalid as error:
-        raise InvalidInput(
-            error.message,
-            violations=[
-                FieldViolation(f"policy.{violation.field}", violation.problem)
-                for violation in error.violations
-            ],
-        ) from error
     if message.digest and message.digest != policy.digest:
         raise _invalid(
             "policy.digest", "is not that of the other fields; leave it out to change them"
@@ -86,12 +111,53 @@ def policy_from_wire(message: evaluation_pb2.Policy) -> Policy:
     return policy
 
 
+def _calibration_from_wire(message: evaluation_pb2.Policy) -> Calibration | None:
+    if not message.HasField("calibration"):
+        return None
+    calibration = message.calibration
+    with _at("policy.calibration."):
+        return Calibration(
+            method=cast("Method", calibration.method or "none"),
+            temperature=calibration.temperature or 1.0,
+            from_probabilities=tuple(calibration.from_probabilities),
+            to_probabilities=tuple(calibration.to_probabilities),
+        )
+
+
+def _confidence_from_wire(message: evaluation_pb2.Policy) -> Confidence | None:
+    if not message.HasField("confidence"):
+        return None
+    confidence = message.confidence
+    with _at("policy.confidence."):
+        return Confidence(
+            sources=tuple(confidence.sources),
+            intercept=confidence.intercept,
+            weights=dict(confidence.weights),
+            threshold=confidence.threshold,
+        )
+
+
+@contextmanager
+def _at(prefix: str) -> Iterator[None]:
+    """Name the fields of invalid data by their paths in the request."""
+    try:
+        yield
+    except DataInvalid as error:
+        raise InvalidInput(
+            error.message,
+            violations=[
+                FieldViolation(f"{prefix}{violation.field}", violation.problem)
+                for violation in error.violations
+            ],
+        ) from error
+
+
 def merged_triple_to_wire(merged: MergedTriple) -> evaluation_pb2.MergedTriple:
     """Write a final triple with its lineage."""
     return evaluation_pb2.MergedTriple(
         triple=triple_to_wire(merged.triple),
         sources=merged.sources,
-        slm_probability=merged.triple.prob,
+        slm_probability=merged.slm_probability,
         rule=merged.rule,
     )
 
@@ -103,6 +169,8 @@ def trial_to_wire(trial: Trial) -> evaluation_pb2.PolicyTrial:
         dev_scores=scores_to_wire(trial.scores),
         objective=trial.objective,
         objective_standard_error=trial.standard_error,
+        gap=trial.gap,
+        gap_standard_error=trial.gap_standard_error,
     )
 
 

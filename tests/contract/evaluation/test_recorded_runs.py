@@ -17,7 +17,8 @@ from slcolm_services.corpus.recordings import read_recordings
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.corpus.stats import training_counts
-from slcolm_services.evaluation.policy import Mode, read_policy
+from slcolm_services.evaluation.policy import PLAIN_MODES, Mode
+from slcolm_services.evaluation.policy_file import read_policy
 from slcolm_services.evaluation.recorded import weak_types_of
 
 pytestmark = pytest.mark.shared_data
@@ -97,7 +98,7 @@ def test_without_dev_the_mode_that_needs_it_is_left_out(chisre: Path) -> None:
     arguments += ["--task", str(chisre / "task.yaml"), "--train", str(chisre / "train.jsonl")]
     result = CliRunner().invoke(recordings_command, arguments, catch_exceptions=False)
     modes = json.loads(result.output)["runs"]["gpt35_k2"]["strict"]
-    assert set(modes) == set(Mode) - {Mode.REPLACE_WEAK}
+    assert set(modes) == set(PLAIN_MODES) - {Mode.REPLACE_WEAK}
 
 
 def test_the_strong_llm_is_chosen_on_its_own_dev_answers_and_beats_every_union_on_test(

@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slcolm_services.corpus.documents import Triple
+from slcolm_services.corpus.schema import RelationType, TaskSchema
 from slcolm_services.errors import InvalidInput
-from slcolm_services.evaluation.merge import merge
-from slcolm_services.evaluation.policy import Mode, Policy
+from slcolm_services.evaluation.evidence import LLM, Evidence
+from slcolm_services.evaluation.merge import MergedTriple
+from slcolm_services.evaluation.merge import merge as merge_evidence
+from slcolm_services.evaluation.policy import PLAIN_MODES, Mode, Policy
 
 COUNTS = {"common": 500, "rare": 5}
 WEAK = frozenset({"rare"})
@@ -18,6 +21,15 @@ mentions = st.sampled_from("abc")
 types = st.sampled_from(["common", "rare", "unseen"])
 slm_triples = st.lists(st.builds(Triple, mentions, mentions, types, st.floats(0, 1)), max_size=6)
 llm_triples = st.lists(st.builds(Triple, mentions, mentions, types), max_size=6)
+
+
+SCHEMA = TaskSchema("t", "en", (), tuple(RelationType(n) for n in ("common", "rare", "unseen")))
+
+
+def merge(slm: list[Triple], llm: list[Triple] | None, policy: Policy) -> tuple[MergedTriple, ...]:
+    """Merge with one answer or none."""
+    answers = {} if llm is None else {LLM: tuple(llm)}
+    return merge_evidence(Evidence(tuple(slm), answers), policy, SCHEMA)
 
 
 def result(slm: list[Triple], llm: list[Triple] | None, policy: Policy) -> set[Triple]:
@@ -35,7 +47,7 @@ def test_slm_and_llm_are_themselves_and_union_is_both(s: list[Triple], l_: list[
     assert result(s, l_, policy(Mode.UNION)) == set(s) | set(l_)
 
 
-@given(slm_triples, llm_triples, st.sampled_from(list(Mode)), st.floats(0, 1), st.integers(0, 600))
+@given(slm_triples, llm_triples, st.sampled_from(PLAIN_MODES), st.floats(0, 1), st.integers(0, 600))
 def test_every_mode_stays_within_the_union_and_says_why(
     s: list[Triple], l_: list[Triple], mode: Mode, threshold: float, rare_below: int
 ) -> None:
@@ -99,7 +111,7 @@ def test_a_gate_where_no_type_is_rare_never_adds_to_the_slm(
     assert confirmed == set(s) & set(l_)
 
 
-@given(slm_triples, st.sampled_from(list(Mode)))
+@given(slm_triples, st.sampled_from(PLAIN_MODES))
 def test_without_an_answer_every_mode_keeps_the_slm(s: list[Triple], mode: Mode) -> None:
     assert result(s, None, policy(mode)) == set(s)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from slcolm_services.corpus.documents import Document, Entity, Relation, Triple
@@ -22,14 +24,15 @@ A0, B2, A7, B13, A15 = (Entity("PER", i, i + 1) for i in (0, 2, 7, 13, 15))
 
 
 def by_llm(head: str, tail: str, kind: str) -> MergedTriple:
-    return MergedTriple(Triple(head, tail, kind), ("llm",), "llm")
+    return MergedTriple(Triple(head, tail, kind), None, ("llm",), "llm")
 
 
-def test_a_triple_of_the_slm_stays_where_it_was_predicted() -> None:
+def test_a_triple_of_the_slm_stays_where_it_was_predicted_with_its_final_probability() -> None:
     relation = Relation("near", 2, 0, 0.8)
     prediction = Document("1", TEXT, (A0, A7, B13), (relation,))
-    kept = MergedTriple(Triple("B", "A", "near", 0.8), ("slm", "llm"), "slm")
-    assert place(prediction, [kept], SCHEMA) == prediction
+    kept = MergedTriple(Triple("B", "A", "near", 0.7), 0.8, ("slm", "llm"), "slm")
+    placed = place(prediction, [kept], SCHEMA)
+    assert placed == replace(prediction, relations=(replace(relation, prob=0.7),))
 
 
 def test_a_relation_that_was_not_let_in_is_gone_and_its_entities_stay() -> None:

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from slcolm_services.errors import DataInvalid
 from slcolm_services.evaluation.policy import (
     ENTITY_FILTERS,
-    Mode,
+    PLAIN_MODES,
     Policy,
     default_policy,
-    read_policy,
-    write_policy,
 )
+from slcolm_services.evaluation.policy_file import read_policy, write_policy
 from slcolm_services.evaluation.weak_types import weak_types
 from slcolm_services.evaluation.wire_policy import policy_from_wire, policy_to_wire
 from slcolm_services.scoring.counts import tally
@@ -25,7 +24,7 @@ from slcolm_services.scoring.counts import tally
 names = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 policies = st.builds(
     Policy,
-    mode=st.sampled_from(list(Mode)),
+    mode=st.sampled_from(PLAIN_MODES),
     threshold=st.floats(0, 1),
     weak_types=st.frozensets(names, max_size=4),
     rare_below=st.integers(0, 10_000),

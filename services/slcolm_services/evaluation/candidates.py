@@ -1,0 +1,200 @@
+"""The candidate triples of sentences as columns: what merging and learning look at.
+
+A candidate is a triple that the SLM or any answer holds. Columns say who holds it and what speaks
+for and against it, so that a mode is one expression over columns, for one sentence or all of dev.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from slcolm_services.corpus.documents import Triple
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.evaluation.evidence import Evidence, voter
+from slcolm_services.scoring.counts import FloatArray, IntArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+class _Row(NamedTuple):
+    """What the columns say of one candidate; see `Candidates`."""
+
+    triple: Triple
+    sentence: int
+    slm: bool
+    slm_probability: float
+    held: int
+    asked: int
+    slm_type: bool
+    admitted: float
+    slm_rival: float
+    llm_rival: float
+    slm_reversed: float
+    llm_reversed: float
+    size: int
+    votes: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Candidate triples, a row each; all arrays have shape (candidates,).
+
+    Attributes:
+        triples: The candidates: of each sentence those of the SLM in their order, then the others.
+        sentence: Index of the sentence.
+        slm: Whether the SLM holds it.
+        slm_probability: As the SLM gave it; NaN where it gave none.
+        held: Number of answers that hold it.
+        asked: Number of answers to its sentence.
+        slm_type: Whether the SLM predicted its type, for any pair, in this sentence.
+        admitted: 1 if the schema admits its type between the SLM's entity types of its mentions,
+            -1 if not, 0 if the SLM has no entity type for a mention.
+        slm_rival: Highest SLM probability of another type between its mentions; 0 where none is.
+        llm_rival: Highest share of answers with another type between its mentions.
+        slm_reversed: Whether the SLM holds it with head and tail exchanged.
+        llm_reversed: Share of answers that hold it so.
+        size: Candidates of its sentence.
+        votes: By voter: the mean over its answers of 1 for holding it and -1 for not; 0 where it
+            did not answer. A voter that never answers is not named.
+    """
+
+    triples: tuple[Triple, ...]
+    sentence: IntArray
+    slm: BoolArray
+    slm_probability: FloatArray
+    held: IntArray
+    asked: IntArray
+    slm_type: BoolArray
+    admitted: FloatArray
+    slm_rival: FloatArray
+    llm_rival: FloatArray
+    slm_reversed: FloatArray
+    llm_reversed: FloatArray
+    size: IntArray
+    votes: Mapping[str, FloatArray]
+
+    @property
+    def share(self) -> FloatArray:
+        """Share of the answers that hold it; 0 where there is no answer."""
+        return self.held / np.maximum(self.asked, 1)
+
+
+def tabulate(sentences: Iterable[Evidence], schema: TaskSchema) -> Candidates:
+    """Put the candidates of sentences into columns.
+
+    Args:
+        sentences: What is known of each.
+        schema: Says which entity types a relation type admits.
+    """
+    rows = [
+        row
+        for index, evidence in enumerate(sentences)
+        for row in _Sentence(index, evidence, schema).rows()
+    ]
+    voters = sorted({name for row in rows for name in row.votes})
+    return Candidates(
+        triples=tuple(row.triple for row in rows),
+        sentence=_integers([row.sentence for row in rows]),
+        slm=np.array([row.slm for row in rows], dtype=np.bool_),
+        slm_probability=_floats([row.slm_probability for row in rows]),
+        held=_integers([row.held for row in rows]),
+        asked=_integers([row.asked for row in rows]),
+        slm_type=np.array([row.slm_type for row in rows], dtype=np.bool_),
+        admitted=_floats([row.admitted for row in rows]),
+        slm_rival=_floats([row.slm_rival for row in rows]),
+        llm_rival=_floats([row.llm_rival for row in rows]),
+        slm_reversed=_floats([row.slm_reversed for row in rows]),
+        llm_reversed=_floats([row.llm_reversed for row in rows]),
+        size=_integers([row.size for row in rows]),
+        votes={name: _floats([row.votes.get(name, 0.0) for row in rows]) for name in voters},
+    )
+
+
+def _floats(values: Sequence[float]) -> FloatArray:
+    return np.array(values, dtype=np.float64)
+
+
+def _integers(values: Sequence[int]) -> IntArray:
+    return np.array(values, dtype=np.int64)
+
+
+class _Sentence:
+    """The candidates of one sentence."""
+
+    def __init__(self, index: int, evidence: Evidence, schema: TaskSchema) -> None:
+        self._index = index
+        self._evidence = evidence
+        self._schema = schema
+        self._slm = _unique(evidence.slm)
+        self._answers = {source: set(triples) for source, triples in evidence.answers.items()}
+        self._slm_types = {triple.type for triple in self._slm}
+        self._all = list(
+            dict.fromkeys(
+                (*self._slm, *(t for triples in evidence.answers.values() for t in triples))
+            )
+        )
+        self._between: dict[frozenset[str], list[Triple]] = {}
+        for triple in self._all:
+            self._between.setdefault(frozenset((triple.head, triple.tail)), []).append(triple)
+
+    def rows(self) -> Iterable[_Row]:
+        for triple in self._all:
+            ours = self._slm.get(triple)
+            rivals = [
+                other
+                for other in self._between[frozenset((triple.head, triple.tail))]
+                if other.type != triple.type
+            ]
+            reverse = Triple(triple.tail, triple.head, triple.type)
+            yield _Row(
+                triple=ours or triple,
+                sentence=self._index,
+                slm=ours is not None,
+                slm_probability=np.nan if ours is None or ours.prob is None else ours.prob,
+                held=self._held(triple),
+                asked=len(self._answers),
+                slm_type=triple.type in self._slm_types,
+                admitted=self._admitted(triple),
+                slm_rival=max(
+                    (self._slm[t].prob or 0.0 for t in rivals if t in self._slm), default=0.0
+                ),
+                llm_rival=max((self._share(other) for other in rivals), default=0.0),
+                slm_reversed=float(reverse in self._slm),
+                llm_reversed=self._share(reverse),
+                size=len(self._all),
+                votes=self._votes(triple),
+            )
+
+    def _held(self, triple: Triple) -> int:
+        return sum(triple in answer for answer in self._answers.values())
+
+    def _share(self, triple: Triple) -> float:
+        return self._held(triple) / len(self._answers) if self._answers else 0.0
+
+    def _votes(self, triple: Triple) -> dict[str, float]:
+        votes: dict[str, list[int]] = {}
+        for source, answer in self._answers.items():
+            votes.setdefault(voter(source), []).append(1 if triple in answer else -1)
+        return {name: sum(cast) / len(cast) for name, cast in votes.items()}
+
+    def _admitted(self, triple: Triple) -> float:
+        types = self._evidence.entity_types
+        heads, tails = types.get(triple.head), types.get(triple.tail)
+        kind = self._schema.relations_by_name.get(triple.type)
+        if not heads or not tails or kind is None:
+            return 0.0
+        return 1.0 if any(kind.admits(head, tail) for head in heads for tail in tails) else -1.0
+
+
+def _unique(triples: Iterable[Triple]) -> dict[Triple, Triple]:
+    best: dict[Triple, Triple] = {}
+    for triple in triples:
+        known = best.get(triple)
+        if known is None or (triple.prob or 0.0) > (known.prob or 0.0):
+            best[triple] = triple
+    return best
