@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from slcolm.training.v1 import training_pb2, training_pb2_grpc
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 from slcolm_services.training.config import TrainingConfig
+from slcolm_services.training.retention import discard_abandoned
 from slcolm_services.training.runner import JobRunner
 from slcolm_services.training.servicer import TrainingServicer
 
@@ -13,14 +16,19 @@ _NAME = training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name
 
 
 def build(config: TrainingConfig) -> Service:
-    """The training service as the runtime starts it; it needs nothing loaded."""
+    """The training service as the runtime starts it; it loads nothing, and clears up."""
     runner = JobRunner(config, ArtifactStore(config.store))
     servicer = TrainingServicer(config, runner)
+
+    async def start() -> None:
+        await asyncio.to_thread(discard_abandoned, config.work_dir, days=config.job_retention_days)
+
     return Service(
         name=_NAME,
         register=lambda server: training_pb2_grpc.add_TrainingServiceServicer_to_server(
             servicer, server
         ),
+        start=start,
         stop=runner.close,
         # A training takes as long as it takes; one at a time is the runner's own limit.
         unlimited_methods=frozenset({f"/{_NAME}/Train"}),

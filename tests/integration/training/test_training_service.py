@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -111,6 +113,40 @@ def test_one_job_at_a_time_and_a_caller_that_goes_ends_its_job(config: TrainingC
     (left,) = config.work_dir.iterdir()
     assert (left / "train.jsonl").is_file()
     assert not (left / "model").exists()
+
+
+def test_abandoned_jobs_go_when_the_service_starts_and_resumable_ones_stay(
+    config: TrainingConfig,
+) -> None:
+    def job(key: str, *, days: float) -> Path:
+        checkpoint = config.work_dir / (key * 64) / "checkpoints" / "epoch-1.safetensors"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_bytes(b"weights")
+        then = time.time() - days * 86_400
+        for path in (checkpoint, checkpoint.parent, checkpoint.parent.parent):
+            os.utime(path, (then, then))
+        return checkpoint
+
+    abandoned, fresh, going_on = job("a", days=8), job("b", days=6), job("c", days=8)
+    now = time.time()
+    os.utime(going_on, (now, now))
+    other = config.work_dir / "notes"
+    other.mkdir()
+    os.utime(other, (0, 0))
+
+    async def client(stub: Any) -> None:
+        del stub
+
+    _serve(config, client)
+    assert not abandoned.parent.parent.exists()
+    assert fresh.is_file()
+    assert going_on.is_file()
+    assert other.is_dir()
+
+
+def test_jobs_are_kept_for_some_time_at_least(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="job_retention_days"):
+        TrainingConfig(work_dir=tmp_path, job_retention_days=0)
 
 
 def test_errors_of_the_process_reach_the_caller_with_their_place(config: TrainingConfig) -> None:
