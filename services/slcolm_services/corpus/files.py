@@ -1,7 +1,9 @@
-"""Files on disk: read with every obstacle named, written whole or not at all."""
+"""Text files on disk: read with every obstacle named, written whole or not at all."""
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -11,12 +13,16 @@ from typing import TextIO
 
 from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput
 
+_WIDE_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+"""A file in UTF-32 with the low byte first begins like one in UTF-16."""
+
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Read a file.
+    """Read a file that should hold UTF-8.
 
     Raises:
-        DataInvalid: There is no such file, it is a folder, or it cannot be read.
+        DataInvalid: There is no such file, it is a folder, it cannot be read, or it begins as no
+            file in UTF-8 does.
     """
     problem = obstacle(path)
     if problem is not None:
@@ -24,11 +30,21 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     return Path(path).read_bytes()
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def obstacle(path: str | os.PathLike[str]) -> str | None:
-    """Why `path` cannot be read as a file; None where it can."""
+    """Why `path` cannot be read as UTF-8, as far as its first bytes tell; None where it can."""
     try:
-        with Path(path).open("rb"):
-            return None
+        with Path(path).open("rb") as file:
+            return _encoding_problem(file.read(4))
     except FileNotFoundError:
         return "does not exist"
     except IsADirectoryError:
@@ -37,6 +53,16 @@ def obstacle(path: str | os.PathLike[str]) -> str | None:
         return f"cannot be opened: {error.strerror or error}"
     except ValueError as error:
         return f"is not a path: {error}"
+
+
+def _encoding_problem(start: bytes) -> str | None:
+    """Tell UTF-16 and UTF-32 by the first four bytes: one problem, not one a line.
+
+    Without a byte order mark the zeros of the first two characters show it (RFC 4627, section 3).
+    """
+    if start.startswith(_WIDE_BOMS) or b"\0" in start:
+        return "is UTF-16 or UTF-32, or no text; save it as UTF-8"
+    return None
 
 
 @contextmanager

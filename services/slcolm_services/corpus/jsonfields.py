@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NoReturn, Self
@@ -52,7 +53,7 @@ def load_json_at(text: str, start: int, found: Findings) -> tuple[Any, int]:
     def refuse(constant: str) -> NoReturn:
         raise BrokenJson(f"{constant} is not a JSON number")
 
-    decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=refuse)
+    decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=refuse, parse_int=_integer)
     try:
         return decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
@@ -61,10 +62,6 @@ def load_json_at(text: str, start: int, found: Findings) -> tuple[Any, int]:
         ) from error
     except RecursionError as error:
         raise BrokenJson("is nested too deeply") from error
-    except BrokenJson:
-        raise
-    except ValueError as error:
-        raise BrokenJson(f"cannot be read: {error}") from error
 
 
 def load_json_list(text: str) -> Iterator[tuple[int, Any, Findings]]:
@@ -98,6 +95,17 @@ def load_json_list(text: str) -> Iterator[tuple[int, Any, Findings]]:
     end = _skip_space(text, position + 1)
     if end < len(text):
         raise BrokenJson(f"is not JSON: something follows its end at {_place(text, end)}")
+
+
+def _integer(literal: str) -> int:
+    try:
+        return int(literal)
+    except ValueError as error:
+        # Python's own message is advice to the programmer.
+        limit = sys.get_int_max_str_digits()
+        raise BrokenJson(
+            f"holds a number of {len(literal.lstrip('-'))} digits; at most {limit} are read"
+        ) from error
 
 
 def _skip_space(text: str, start: int) -> int:

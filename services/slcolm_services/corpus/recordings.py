@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from slcolm_services.corpus.documents import Triple
+from slcolm_services.corpus.jsonfields import BrokenJson, load_json
 from slcolm_services.corpus.lines import scan_lines
+from slcolm_services.corpus.records import Findings
 from slcolm_services.errors import DataInvalid, FieldViolation
 
 _T = TypeVar("_T")
@@ -101,10 +103,10 @@ def iter_recordings(path: Path) -> Iterator[Recording]:
 
 def _parse(line: str, path: Path, place: str) -> object:
     try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        problem = f"not JSON: {error.msg} (column {error.colno})"
-        raise _invalid(path, place, problem) from error
+        # Answers are recorded as they came: a key may stand twice, and the last one wins.
+        return load_json(line, Findings(None))
+    except BrokenJson as error:
+        raise _invalid(path, place, str(error)) from error
 
 
 def _invalid(path: Path, place: str, problem: str) -> DataInvalid:

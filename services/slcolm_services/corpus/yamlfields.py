@@ -12,6 +12,7 @@ _STRING = "tag:yaml.org,2002:str"
 _INTEGER = "tag:yaml.org,2002:int"
 _BOOLEAN = "tag:yaml.org,2002:bool"
 _NULL = "tag:yaml.org,2002:null"
+_MAX_COUNT = 2**31 - 1
 
 
 class YamlFields:
@@ -90,14 +91,19 @@ class YamlFields:
         return str(node.value).lower() in {"true", "yes", "on"}
 
     def count(self, key: str) -> int | None:
-        """An integer of 0 or more; None where it is absent."""
+        """An integer from 0 to 2147483647; None where it is absent."""
         node = self._nodes.get(key)
         if node is None:
             return None
-        if node.tag != _INTEGER or not str(node.value).isdecimal():
+        digits = str(node.value)
+        if node.tag != _INTEGER or not digits.isdecimal():
             self.error(key, f"must be an integer of 0 or more, not {_written(node)}")
             return None
-        return int(node.value)
+        # By length first: Python refuses to convert thousands of digits.
+        if len(digits) > len(str(_MAX_COUNT)) or int(digits) > _MAX_COUNT:
+            self.error(key, f"must be at most {_MAX_COUNT}, not {_written(node)}")
+            return None
+        return int(digits)
 
     def mappings(self, key: str) -> Iterator[YamlFields]:
         """The items of a list of mappings; items that are none are reported and passed over."""

@@ -6,7 +6,6 @@ its SHA-256, and everything a reader needs to turn logits into entities and rela
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from slcolm_services.corpus.files import file_digest
 from slcolm_services.errors import FieldViolation, ModelInvalid, ModelNotFound
 from slcolm_services.model.calibration import PlattScaling, TemperatureScaling
 
@@ -167,12 +167,6 @@ def read_dev_scores(folder: Path) -> dict[str, float]:
         return {str(name): float(value) for name, value in scores.items()}
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ModelInvalid(f"{folder / CARD_FILE} has no readable dev_scores: {error!r}") from error
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _to_json(manifest: ModelManifest) -> dict[str, object]:

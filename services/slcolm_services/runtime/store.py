@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from slcolm_services.corpus.files import file_digest
 from slcolm_services.errors import (
     ArtifactCorrupt,
     ArtifactNotFound,
@@ -272,12 +273,6 @@ def _file_digests(folder: Path) -> dict[str, str]:
 
 def _manifest(digests: Mapping[str, str]) -> bytes:
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _checked(digest: str) -> str:

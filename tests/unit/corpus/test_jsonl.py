@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
+from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.jsonl import (
     format_line,
     parse_line,
@@ -51,7 +52,8 @@ def _relation(**changes: object) -> str:
         ('{"id": NaN}', "json", "NaN"),
         ('{"id": "a", "text": Infinity}', "json", "Infinity"),
         ("[" * 100_000, "json", "nested"),
-        ('{"id": ' + "9" * 5000 + "}", "json", "4300"),
+        ('{"id": ' + "9" * 5000 + "}", "json", "holds a number of 5000 digits; at most 4300"),
+        ('{"id": -' + "9" * 5000 + "}", "json", "holds a number of 5000 digits; at most 4300"),
         ("[]", "document", "a list"),
         ('"text"', "document", "a string"),
         ("12", "document", "the number 12"),
@@ -189,6 +191,24 @@ def test_broken_files_are_named(content: bytes, place: str, words: str, tmp_path
 
     assert caught.value.violations[0].field == place
     assert words in caught.value.violations[0].problem
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+@pytest.mark.parametrize("name", ["data.jsonl", "data.json", "data.iob2", "data"])
+def test_another_encoding_is_one_problem_whatever_the_format(
+    encoding: str, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text("\n".join([_with()] * 3), encoding=encoding)
+
+    with pytest.raises(DataInvalid) as caught:
+        read_any(path)
+
+    (violation,) = caught.value.violations
+    assert violation.field == "file"
+    assert "save it as UTF-8" in violation.problem
 
 
 def test_a_byte_offset_points_into_the_file(tmp_path: Path) -> None:

@@ -70,6 +70,13 @@ def test_the_native_form_is_read(tmp_path: Path) -> None:
         ("tail: [LOC]", "tail: [3]", "line 12: relation_types[0].tail[0]", "a string"),
         ("count: 7", "count: -7", "line 10: relation_types[0].count", "0 or more"),
         ("count: 7", "count: 7.5", "line 10: relation_types[0].count", "0 or more"),
+        ("count: 7", "count: 2147483648", "line 10: relation_types[0].count", "at most 2147483647"),
+        (
+            "count: 7",
+            "count: " + "9" * 5000,
+            "line 10: relation_types[0].count",
+            "at most 2147483647",
+        ),
         ("count: 7", "colour: 7", "line 10: relation_types[0].colour", "not known"),
         ("symmetric: true", "symmetric: 1", "line 15: relation_types[1].symmetric", "true or"),
         ("name: 其他", "name: ''", "line 14: relation_types[1].name", "empty"),
