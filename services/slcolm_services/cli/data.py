@@ -15,9 +15,9 @@ from rich.table import Table
 
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.corpus.documents import Document
-from slcolm_services.corpus.duplicates import shared_runs
 from slcolm_services.corpus.formats import CheckReport, check_file, convert, read_with_repairs
-from slcolm_services.corpus.records import Problem
+from slcolm_services.corpus.leakage import find_leakage
+from slcolm_services.corpus.records import Problem, shown
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.corpus.stats import Bucket, CorpusStats, frequency_bucket, statistics
@@ -140,44 +140,49 @@ def convert_(source: Path, target: Path, task: Path | None, as_json: bool) -> No
 @click.option(
     "--length",
     type=click.IntRange(min=1),
-    default=12,
-    show_default=True,
-    help="Characters in a shared run.",
+    show_default="12 characters or 8 words",
+    help="Characters, or words, in a shared run.",
 )
 @json_option
-def overlap(a: Path, b: Path, length: int, as_json: bool) -> None:
-    """Find the texts of A that repeat a text of B or share a run of characters with one.
+def overlap(a: Path, b: Path, length: int | None, as_json: bool) -> None:
+    """Find the texts of A that repeat a text of B or share a run of characters or words with one.
 
-    Spaces and punctuation are left out; traditional and simplified characters are the same.
+    Runs are of words where the script has spaces between them, else of characters. Case, spaces
+    and punctuation are left out; traditional and simplified characters are the same.
 
     \b
     Example: does the test set leak into training?
       slcolm data overlap test.jsonl train.jsonl
     """
-    a_docs, b_docs = _read(a), _read(b)
-    found = shared_runs([doc.text for doc in a_docs], [doc.text for doc in b_docs], length)
+    (leak,) = find_leakage({"b": _read(b), "a": _read(a)}, length)
+    found = [(hit, True) for hit in leak.same] + [(hit, False) for hit in leak.sharing]
     if as_json:
         emit_json(
             {
                 "a": str(a),
                 "b": str(b),
-                "length": length,
-                "documents": len(a_docs),
+                "unit": leak.unit,
+                "length": leak.run_length,
+                "documents": leak.sentences,
                 "shared": [
-                    {"a": a_docs[hit.a].id, "b": b_docs[hit.b].id, "run": hit.run} for hit in found
+                    {"a": hit.id, "b": hit.other_id, "run": hit.run, "same": same}
+                    for hit, same in found
                 ],
             }
         )
         return
     out = console()
     out.print(
-        f"[bold]{len(found)}[/] of {len(a_docs)} texts of {escape(str(a))} share {length} "
-        f"characters or more with {escape(str(b))}"
+        f"[bold]{len(leak.same)}[/] of {leak.sentences} texts of {escape(str(a))} stand in "
+        f"{escape(str(b))} too; [bold]{len(leak.sharing)}[/] more share a run of "
+        f"{leak.run_length} {leak.unit} or more with it.",
+        soft_wrap=True,
     )
     if found:
-        table = Table("A", "B", "shared", box=box.SIMPLE)
-        for hit in found[:_SHOWN_OVERLAPS]:
-            table.add_row(escape(a_docs[hit.a].id), escape(b_docs[hit.b].id), escape(hit.run))
+        table = Table("A", "B", "", "shared", box=box.SIMPLE)
+        for hit, same in found[:_SHOWN_OVERLAPS]:
+            kind = "same" if same else "run"
+            table.add_row(escape(hit.id), escape(hit.other_id), kind, escape(shown(hit.run)))
         out.print(table)
     if len(found) > _SHOWN_OVERLAPS:
         out.print(f"and {len(found) - _SHOWN_OVERLAPS} more (--json lists all)")

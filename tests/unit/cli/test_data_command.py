@@ -162,8 +162,37 @@ def test_overlap_names_the_texts_that_leak(tmp_path: Path) -> None:
     b = _write(tmp_path / "train.jsonl", GOOD | {"text": "是岁裕为太尉镇丹徒之京口"})
 
     answer = json.loads(_run("overlap", a, b, "--length", "10", "--json").stdout)
-    assert answer["shared"] == [{"a": "t", "b": "a", "run": "裕为太尉镇丹徒之京口"}]
-    assert "1 of 2 texts" in _run("overlap", a, b, "--length", "10").stdout
+    assert answer["shared"] == [{"a": "t", "b": "a", "run": "裕为太尉镇丹徒之京口", "same": False}]
+    assert (answer["unit"], answer["length"], answer["documents"]) == ("characters", 10, 2)
+    told = _run("overlap", a, b, "--length", "10").stdout
+    assert "0 of 2 texts" in told
+    assert "1 more share a run of 10 characters" in told
+
+
+def test_overlap_of_texts_with_spaces_is_by_words(tmp_path: Path) -> None:
+    text = "He was born in the old town of Bonn"
+    a = _write(tmp_path / "test.jsonl", {"id": "t", "text": text + "."}, {"id": "u", "text": "Oh"})
+    b = _write(tmp_path / "train.jsonl", {"id": "x", "text": text})
+
+    answer = json.loads(_run("overlap", a, b, "--json").stdout)
+
+    assert answer["shared"] == [
+        {"a": "t", "b": "x", "run": "he was born in the old town of bonn", "same": True}
+    ]
+    assert (answer["unit"], answer["length"]) == ("words", 8)
+
+
+def test_a_long_text_in_common_is_shortened_on_the_screen_only(tmp_path: Path) -> None:
+    text = "裕为太尉镇丹徒之京口里" * 20
+    a = _write(tmp_path / "test.jsonl", {"id": "t", "text": text})
+    b = _write(tmp_path / "train.jsonl", {"id": "x", "text": text})
+
+    told = _run("overlap", a, b).stdout
+
+    assert "…" in told
+    assert text[:30] in told
+    assert text[:60] not in told
+    assert json.loads(_run("overlap", a, b, "--json").stdout)["shared"][0]["run"] == text
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in data.commands)])
