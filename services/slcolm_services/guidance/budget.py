@@ -1,45 +1,71 @@
-"""A spending limit that is kept before sending, not noticed afterwards."""
+"""Spending limits that are kept before sending, not noticed afterwards."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from slcolm_services.errors import BudgetExhausted
+from slcolm_services.guidance.usage import RunBudget, Usage
+
+_ROUNDING = 1e-9
+"""Sums of prices are compared up to this part of the limit."""
 
 
-class Budget:
-    """Counts what was spent and what calls in flight may cost at worst.
+@dataclass(slots=True)
+class Account:
+    """What has been spent on a run or on everything, and what is set aside at worst case.
 
-    Args:
-        limit: Most that may be spent; 0: no limit.
-        spent: What was spent already.
+    Attributes:
+        spent: Spent.
+        in_flight: Set aside for calls that end in seconds.
+        in_batches: Set aside for batches, which end in hours.
     """
 
-    def __init__(self, limit: float, spent: float = 0.0) -> None:
-        self.limit = limit
-        self.spent = spent
-        self._held = 0.0
+    spent: Usage = field(default_factory=Usage)
+    in_flight: Usage = field(default_factory=Usage)
+    in_batches: Usage = field(default_factory=Usage)
 
-    @contextmanager
-    def hold(self, worst_case: float) -> Iterator[None]:
-        """Set the worst case of a call aside while it is in flight.
+    def shortage(
+        self, budget: RunBudget, worst: Usage, run_id: str
+    ) -> tuple[BudgetExhausted | None, bool]:
+        """Whether a call fits into a budget beside what is spent and set aside.
 
-        Raises:
-            BudgetExhausted: It does not fit beside what was spent and what is set aside.
+        Args:
+            budget: What may be spent.
+            worst: What the call costs at worst.
+            run_id: Whose budget it is; empty: everyone's.
+
+        Returns:
+            Why it does not fit, or None; and whether it may fit once the calls in flight have ended
+            and what they really cost is known.
         """
-        if self.limit and self.spent + self._held + worst_case > self.limit:
-            raise BudgetExhausted(
-                f"the limit of {self.limit:g} does not allow a call that may cost {worst_case:g}:"
-                f" {self.spent:g} are spent, {self._held:g} are set aside for calls in flight",
-                metadata={
-                    "limit": f"{self.limit:g}",
-                    "spent": f"{self.spent:g}",
-                    "worst_case": f"{worst_case:g}",
-                },
-            )
-        self._held += worst_case
-        try:
-            yield
-        finally:
-            self._held -= worst_case
+        lasting = self.spent + self.in_batches
+        error = self._excess(budget, lasting + worst, worst, run_id)
+        if error is not None:
+            return error, False
+        return self._excess(budget, lasting + self.in_flight + worst, worst, run_id), True
+
+    def _excess(
+        self, budget: RunBudget, reached: Usage, worst: Usage, run_id: str
+    ) -> BudgetExhausted | None:
+        for name, limit, total, spent, need in (
+            ("calls", budget.max_calls, reached.calls, self.spent.calls, worst.calls),
+            ("tokens", budget.max_tokens, reached.tokens, self.spent.tokens, worst.tokens),
+            ("cost", budget.max_cost, reached.cost, self.spent.cost, worst.cost),
+        ):
+            if limit and total > limit * (1 + _ROUNDING):
+                whose = f"of run {run_id!r}" if run_id else "of the service"
+                set_aside = total - spent - need
+                return BudgetExhausted(
+                    f"the limit max_{name} = {limit:g} {whose} does not allow a call that may take"
+                    f" {need:g}: {spent:g} spent, {set_aside:g} set aside",
+                    metadata={
+                        "subject": f"run:{run_id}" if run_id else "service",
+                        "limit_name": f"max_{name}",
+                        "limit": f"{limit:g}",
+                        "spent": f"{spent:g}",
+                        "set_aside": f"{set_aside:g}",
+                        "worst_case": f"{need:g}",
+                    },
+                )
+        return None

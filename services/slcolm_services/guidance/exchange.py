@@ -5,43 +5,73 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
-from slcolm_services.errors import DeadlineTooShort
-from slcolm_services.guidance.budget import Budget
+from slcolm_services.errors import AnswerPending, BudgetExhausted, DeadlineTooShort, SlcolmError
+from slcolm_services.guidance.entries import Answer, Asked, Claim, Claimed, Settlement, Wait
 from slcolm_services.guidance.items import Prompt
 from slcolm_services.guidance.ledger import Ledger
-from slcolm_services.guidance.providers.base import Completion, Provider, ProviderInfo, Request
-from slcolm_services.guidance.usage import Usage
+from slcolm_services.guidance.providers.base import (
+    ChargedInVain,
+    Completion,
+    Provider,
+    ProviderInfo,
+    Request,
+)
+from slcolm_services.guidance.usage import RunBudget, Usage
 
 _log = structlog.get_logger(__name__)
 
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 1.0
 
-def request_digest(provider: ProviderInfo, prompt: Prompt) -> str:
-    """SHA-256 over everything that shapes an answer: the provider and the messages."""
+
+def request_digest(provider: ProviderInfo, prompt: Prompt, sample: int = 0) -> str:
+    """SHA-256 over everything that shapes an answer: the provider, the messages, which sample."""
     messages = [[message.role, message.content] for message in prompt.messages]
-    content = json.dumps([provider.digest, messages], ensure_ascii=False)
+    shaping: list[object] = [provider.digest, messages]
+    if sample:
+        shaping += [sample, provider.sampling]
+    content = json.dumps(shaping, ensure_ascii=False)
     # Texts may hold lone surrogates, which UTF-8 alone refuses.
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def claim_for(info: ProviderInfo, request: Request, run_id: str, budget: RunBudget | None) -> Claim:
+    """The claim to a request: its digest, and what it costs at worst."""
+    prompt, answer = request.prompt.tokens, info.window.answer_tokens
+    item = request.item.prediction
+    return Claim(
+        digest=request_digest(info, request.prompt, request.sample),
+        worst=Usage(1, prompt, answer, cost=info.prices.cost(prompt=prompt, completion=answer)),
+        run_id=run_id,
+        budget=budget or RunBudget(),
+        asked=Asked(item.id, item.text, request.sample),
+    )
+
+
 class Exchange:
-    """The ledger, the budget and the calls in flight.
+    """The ledger and the calls in flight.
 
     Args:
-        ledger: Where paid answers are kept.
-        budget: What may be spent.
+        ledger: Where paid answers and claims are kept.
     """
 
-    def __init__(self, ledger: Ledger, budget: Budget) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._budget = budget
         self._in_flight: dict[str, asyncio.Task[Completion]] = {}
 
     async def answer(
-        self, provider: Provider, request: Request, *, run_id: str, deadline: float
+        self,
+        provider: Provider,
+        request: Request,
+        *,
+        run_id: str,
+        deadline: float,
+        budget: RunBudget | None = None,
     ) -> Completion:
         """An answer from the ledger, from the same request in flight, or from the provider.
 
@@ -53,37 +83,37 @@ class Exchange:
             request: What is asked.
             run_id: Run that the spending is booked on.
             deadline: When the caller stops waiting, on the event loop's clock (seconds).
+            budget: What the run may spend in all; None: as much as the service may.
 
         Returns:
             The answer; its usage is what this caller has spent on it.
 
         Raises:
-            BudgetExhausted: The spending limit does not allow the call.
+            BudgetExhausted: A spending limit does not allow the call.
+            AnswerPending: A batch that has not ended asks the same.
             DeadlineTooShort: The deadline passed first.
             SlcolmError: Whatever the provider raises.
         """
         if not provider.info.metered:
             return await provider.complete(request, deadline=deadline)
-        digest = request_digest(provider.info, request.prompt)
+        claim = claim_for(provider.info, request, run_id, budget)
         clock = asyncio.get_running_loop().time
         while True:
-            task = self._in_flight.get(digest)
+            task = self._in_flight.get(claim.digest)
             mine = task is None
             if task is None:
-                task = asyncio.create_task(
-                    self._find_or_pay(provider, request, digest, run_id, deadline)
-                )
-                self._in_flight[digest] = task
-                task.add_done_callback(lambda done: self._landed(digest, done))
+                task = asyncio.create_task(self._find_or_pay(provider, request, claim, deadline))
+                self._in_flight[claim.digest] = task
+                task.add_done_callback(lambda done: self._landed(claim.digest, done))
             try:
                 async with asyncio.timeout_at(deadline):
                     completion = await asyncio.shield(task)
             except TimeoutError:
                 raise DeadlineTooShort("no answer before the caller's deadline") from None
-            except DeadlineTooShort:
+            except (DeadlineTooShort, BudgetExhausted):
                 if mine or clock() >= deadline:
                     raise
-                continue  # the other caller had less time than this one
+                continue  # the other caller had less time or less money than this one
             return completion if mine else replace(completion, usage=Usage())
 
     def _landed(self, digest: str, task: asyncio.Task[Completion]) -> None:
@@ -98,19 +128,60 @@ class Exchange:
             await asyncio.wait(list(self._in_flight.values()))
 
     async def _find_or_pay(
-        self, provider: Provider, request: Request, digest: str, run_id: str, deadline: float
+        self, provider: Provider, request: Request, claim: Claim, deadline: float
     ) -> Completion:
-        found = await self._ledger.find(digest)
+        found = await self._find_or_claim(claim, deadline)
         if found is not None:
             return Completion(found)
-        info = provider.info
-        worst_case = info.prices.cost(
-            prompt=request.prompt.tokens, completion=info.window.answer_tokens
+        booking = Settlement(
+            digest=claim.digest,
+            answer=None,
+            usage=Usage(),
+            provider=provider.info.name,
+            run_id=claim.run_id,
+            asked=claim.asked,
         )
-        with self._budget.hold(worst_case):
+        try:
             completion = await provider.complete(request, deadline=deadline)
-            self._budget.spent += completion.usage.cost
-        await self._ledger.record(
-            digest, completion.answer, completion.usage, provider=info.name, run_id=run_id
-        )
+        except ChargedInVain as error:
+            await self._settle(replace(booking, usage=error.usage))
+            raise
+        except BaseException:
+            with suppress(SlcolmError):  # the next renewal of the lease sees to it
+                await self._ledger.release(claim.digest)
+            raise
+        await self._settle(replace(booking, answer=completion.answer, usage=completion.usage))
         return completion
+
+    async def _settle(self, settlement: Settlement) -> None:
+        try:
+            await self._ledger.settle(settlement)
+        except SlcolmError:
+            # It is paid for: better to hand it over unwritten than to lose it.
+            _log.exception("paid_call_not_written", digest=settlement.digest)
+
+    async def _find_or_claim(self, claim: Claim, deadline: float) -> Answer | None:
+        """The answer of whoever has asked before; None where it is ours to ask."""
+        clock = asyncio.get_running_loop().time
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            outcome = await self._ledger.claim(claim)
+            match outcome:
+                case Answer():
+                    return outcome
+                case Claimed():
+                    return None
+                case BudgetExhausted():
+                    raise outcome
+                case Wait(batch_id=batch_id) if batch_id:
+                    raise AnswerPending(
+                        f"batch {batch_id!r} asks the same and has not ended",
+                        metadata={"batch_id": batch_id},
+                    )
+                case Wait(exhausted=exhausted):
+                    if clock() + pause >= deadline:
+                        raise exhausted or DeadlineTooShort(
+                            "another process asks the same and has no answer yet"
+                        )
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

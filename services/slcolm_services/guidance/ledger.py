@@ -1,105 +1,70 @@
-"""The ledger: every paid answer and what was spent on it.
+"""The ledger: every paid answer, what was spent on it, and who is asking for what.
 
 An answer is written down before anything else happens with it, under the digest of everything that
-shaped it; the same request is never paid for twice. SQLite by default, any SQLAlchemy URL works.
+shaped it. A request is claimed before it is sent: a claim keeps others, in this process and in all
+that use the same database, from paying for the same answer, and sets aside what the call may cost
+at worst. Claims of a process that has died lapse with its lease (Gray and Cheriton, Leases, SOSP
+1989), which every process renews for all its claims at once.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
-from slcolm_services.guidance.usage import Usage
+from slcolm_services.guidance.booking import find, grant, remove_claims, settle, usage_of, utc
+from slcolm_services.guidance.database import Database
+from slcolm_services.guidance.entries import Answer, Claim, ClaimOutcome, Settlement, Spending
+from slcolm_services.guidance.tables import CLAIMS, HOLDERS, TOTALS, bring_up_to_date
+from slcolm_services.guidance.usage import RunBudget, Usage
 
-_T = TypeVar("_T")
+__all__ = ["Answer", "Ledger", "Spending"]
 
-_METADATA = sa.MetaData()
-_ANSWERS = sa.Table(
-    "guidance_answers",
-    _METADATA,
-    sa.Column("digest", sa.String(64), primary_key=True),
-    sa.Column("provider", sa.String(200), nullable=False),
-    sa.Column("model", sa.String(200), nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
-    sa.Column("finish_reason", sa.String(50), nullable=False),
-    sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
-)
-_SPENDINGS = sa.Table(
-    "guidance_spendings",
-    _METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("run_id", sa.String(200), nullable=False, index=True),
-    sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
-    sa.Column("completion_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cost", sa.Float, nullable=False),
-    sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
-)
+_ResultT = TypeVar("_ResultT")
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A recorded answer.
-
-    Attributes:
-        text: What the LLM wrote.
-        model: Model name as the endpoint reported it.
-        finish_reason: Why it stopped, in the endpoint's word; `length` means cut off.
-    """
-
-    text: str
-    model: str
-    finish_reason: str = "stop"
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """Sum of what was spent, and since when it was counted (None: nothing was)."""
-
-    usage: Usage
-    since: datetime | None
+_LEASE_SECONDS = 20.0
+_RENEWALS_PER_LEASE = 4
+_PATIENCE_SECONDS = 30.0
 
 
 class Ledger:
-    """The ledger over one database. All access goes through one thread of its own.
+    """The ledger over one database, which several processes may share.
 
     Args:
         url: SQLAlchemy URL; SQLite and PostgreSQL are supported.
+        limits: What may be spent on everything in the ledger.
+        lease_seconds: Time after which the claims of a process that has died lapse.
 
     Raises:
-        ConfigInvalid: The URL cannot be read or its driver is not installed.
+        ConfigInvalid: The URL cannot be used or its driver is not installed.
     """
 
-    def __init__(self, url: str) -> None:
-        try:
-            self._engine = sa.create_engine(url)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ModuleNotFoundError) as error:
-            # The URL may hold a password: it is not repeated.
-            raise ConfigInvalid(
-                "the ledger's database URL cannot be used",
-                violations=[FieldViolation("ledger_url", type(error).__name__)],
-            ) from error
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
+    def __init__(
+        self, url: str, limits: RunBudget | None = None, *, lease_seconds: float = _LEASE_SECONDS
+    ) -> None:
+        self._limits = limits or RunBudget()
+        self._lease_seconds = lease_seconds
+        self._holder = secrets.token_hex(16)
+        self._abandoned: set[str] = set()
+        self._database = Database(
+            url,
+            self._renew,
+            tick_seconds=lease_seconds / _RENEWALS_PER_LEASE,
+            patience_seconds=_PATIENCE_SECONDS,
+        )
 
     async def open(self) -> None:
-        """Create the tables where they are missing.
+        """Create the tables where they are missing, and bring earlier ones up to date.
 
         Raises:
-            ConfigInvalid: The database cannot be reached.
+            ConfigInvalid: The database cannot be reached, or a later version has written it.
         """
         try:
-            await self._run(_METADATA.create_all)
+            await self._database.open(self._enter)
         except sa.exc.SQLAlchemyError as error:
             raise ConfigInvalid(
                 "the ledger's database cannot be opened",
@@ -107,95 +72,82 @@ class Ledger:
             ) from error
 
     async def close(self) -> None:
-        """Close the connections. The ledger cannot be used afterwards."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._engine.dispose)
-        self._thread.shutdown()
+        """Give up all claims and close the connections. The ledger cannot be used afterwards."""
+        await self._database.close(self._leave)
+
+    async def transact(self, work: Callable[[sa.Connection], _ResultT]) -> _ResultT:
+        """Do `work` in a transaction.
+
+        Raises:
+            Unavailable: The database cannot be reached.
+        """
+        return await self._database.run(_each, work)
 
     async def find(self, digest: str) -> Answer | None:
         """The answer to the request with this digest, if it was ever given."""
-        columns = _ANSWERS.c
-        query = sa.select(columns.text, columns.model, columns.finish_reason).where(
-            columns.digest == digest
-        )
-        row = await self._run(lambda connection: connection.execute(query).one_or_none())
-        return Answer(row.text, row.model, row.finish_reason) if row else None
+        return await self._database.run(find, digest)
 
-    async def record(
-        self, digest: str, answer: Answer, usage: Usage, *, provider: str, run_id: str
-    ) -> None:
-        """Write an answer and what it cost, together or not at all.
+    async def answered(self, digests: Sequence[str]) -> frozenset[str]:
+        """Those of the digests whose requests are answered."""
+        answers = await self.transact(lambda connection: find(connection, digests))
+        return frozenset(d for d, answer in zip(digests, answers, strict=True) if answer)
+
+    async def claim(self, claim: Claim) -> ClaimOutcome:
+        """Ask for the right to send a request, unless it is answered."""
+        self._abandoned.discard(claim.digest)
+        return await self._database.run(self._claim, claim)
+
+    async def release(self, digest: str) -> None:
+        """Give a claim up: the call failed and cost nothing."""
+        self._abandoned.add(digest)  # the next renewal sees to it where this fails
+        await self._database.run(self._release, digest)
+        self._abandoned.discard(digest)
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """Write an answer and what it cost, together or not at all, and end the claim on it.
 
         Where another process was faster, its answer stands and this one's cost is booked too.
+
+        Returns:
+            Whether it was not booked before.
         """
-        now = datetime.now(UTC)
-        insert = self._insert_once(
-            digest=digest,
-            provider=provider,
-            model=answer.model,
-            text=answer.text,
-            finish_reason=answer.finish_reason,
-            create_time=now,
-        )
-        book = sa.insert(_SPENDINGS).values(
-            run_id=run_id,
-            digest=digest,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            cost=usage.cost,
-            create_time=now,
-        )
-
-        def write(connection: sa.Connection) -> None:
-            connection.execute(insert)
-            connection.execute(book)
-
-        await self._run(write)
+        return await self._database.run(settle, settlement)
 
     async def spending(self, run_id: str = "") -> Spending:
         """What was spent on a run; on everything where `run_id` is empty."""
-        columns = _SPENDINGS.c
-        query = sa.select(
-            sa.func.count(),
-            sa.func.coalesce(sa.func.sum(columns.prompt_tokens), 0),
-            sa.func.coalesce(sa.func.sum(columns.completion_tokens), 0),
-            sa.func.coalesce(sa.func.sum(columns.cached_tokens), 0),
-            sa.func.coalesce(sa.func.sum(columns.cost), 0.0),
-            sa.func.min(columns.create_time),
-        ).select_from(_SPENDINGS)
-        if run_id:
-            query = query.where(columns.run_id == run_id)
-        row = await self._run(lambda connection: connection.execute(query).one())
-        calls, prompt, completion, cached, cost, since = row
-        if since is not None and since.tzinfo is None:
-            since = since.replace(tzinfo=UTC)  # SQLite forgets the zone
-        usage = Usage(calls, int(prompt), int(completion), int(cached), float(cost))
-        return Spending(usage, since)
+        query = sa.select(TOTALS).where(TOTALS.c.run_id == run_id)
+        row = await self.transact(lambda connection: connection.execute(query).one_or_none())
+        return Spending(usage_of(row), utc(row.since)) if row else Spending(Usage(), None)
 
-    def _insert_once(self, **values: Any) -> sa.Executable:
-        if self._engine.dialect.name == "postgresql":
-            from sqlalchemy.dialects import postgresql  # noqa: PLC0415  only where it is used
+    def _claim(self, connection: sa.Connection, claims: Sequence[Claim]) -> list[ClaimOutcome]:
+        now = self._database.now(connection)
+        return grant(connection, claims, self._limits, self._holder, now)
 
-            return postgresql.insert(_ANSWERS).values(**values).on_conflict_do_nothing()
-        from sqlalchemy.dialects import sqlite  # noqa: PLC0415  likewise
+    def _release(self, connection: sa.Connection, digests: Sequence[str]) -> list[None]:
+        remove_claims(connection, digests, self._holder)
+        return [None] * len(digests)
 
-        return sqlite.insert(_ANSWERS).values(**values).on_conflict_do_nothing()
+    def _enter(self, connection: sa.Connection) -> None:
+        bring_up_to_date(connection)
+        self._renew(connection)
 
-    async def _run(self, work: Callable[[sa.Connection], _T]) -> _T:
-        """Do `work` in a transaction, on the ledger's thread."""
+    def _renew(self, connection: sa.Connection) -> None:
+        """Prolong the lease, and clear away what was left behind."""
+        now = self._database.now(connection)
+        lease = {"expire_time": now + self._lease_seconds}
+        mine = HOLDERS.c.id == self._holder
+        if not connection.execute(sa.update(HOLDERS).where(mine).values(**lease)).rowcount:
+            connection.execute(sa.insert(HOLDERS).values(id=self._holder, **lease))
+        connection.execute(sa.delete(HOLDERS).where(HOLDERS.c.expire_time <= now))
+        connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.holder.not_in(sa.select(HOLDERS.c.id))))
+        remove_claims(connection, list(self._abandoned), self._holder)
 
-        def transaction() -> _T:
-            with self._engine.begin() as connection:
-                return work(connection)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, transaction)
+    def _leave(self, connection: sa.Connection) -> None:
+        connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.holder == self._holder))
+        connection.execute(sa.delete(HOLDERS).where(HOLDERS.c.id == self._holder))
 
 
-def _configure_sqlite(connection: DBAPIConnection, record: object) -> None:
-    """Let other processes read while one writes, and wait for a writer instead of failing."""
-    del record
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA busy_timeout=10000")
-    cursor.close()
+def _each(
+    connection: sa.Connection, works: Sequence[Callable[[sa.Connection], _ResultT]]
+) -> list[_ResultT]:
+    return [work(connection) for work in works]

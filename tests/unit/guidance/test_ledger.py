@@ -1,65 +1,24 @@
-"""The ledger keeps what was paid for, and the budget what may still be."""
+"""A ledger that cannot be opened or reached says so; tests/contract has what it keeps."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from slcolm_services.errors import BudgetExhausted, ConfigInvalid
-from slcolm_services.guidance.budget import Budget
-from slcolm_services.guidance.config import GuidanceConfig
-from slcolm_services.guidance.ledger import Answer, Ledger
-from slcolm_services.guidance.usage import Prices, Usage
-
-DIGEST = "a" * 64
-
-
-def using(url: str, work: Callable[[Ledger], Awaitable[None]]) -> None:
-    async def run() -> None:
-        ledger = Ledger(url)
-        try:
-            await ledger.open()
-            await work(ledger)
-        finally:
-            await ledger.close()
-
-    asyncio.run(run())
+from slcolm_services.errors import ConfigInvalid, Unavailable
+from slcolm_services.guidance.budget import Account
+from slcolm_services.guidance.database import Database
+from slcolm_services.guidance.entries import Answer, Settlement
+from slcolm_services.guidance.ledger import Ledger
+from slcolm_services.guidance.usage import Prices, RunBudget, Usage
 
 
-@pytest.mark.parametrize("place", ["memory", "file"])
-def test_gives_back_what_was_recorded(tmp_path: Path, place: str) -> None:
-    async def work(ledger: Ledger) -> None:
-        assert await ledger.find(DIGEST) is None
-        answer = Answer("答\n", "m1", "length")
-        await ledger.record(DIGEST, answer, Usage(1, 10, 2, 5, 0.5), provider="p", run_id="r")
-        assert await ledger.find(DIGEST) == answer
-        assert (await ledger.spending("r")).usage == Usage(1, 10, 2, 5, 0.5)
-        assert (await ledger.spending("other")).usage == Usage()
-        assert (await ledger.spending("other")).since is None
-
-    using("sqlite://" if place == "memory" else f"sqlite:///{tmp_path / 'l.sqlite'}", work)
-
-
-def test_the_first_answer_stands_and_every_call_is_booked() -> None:
-    async def work(ledger: Ledger) -> None:
-        for text in ("first", "second"):
-            usage = Usage(1, 10, 2, 0, 0.5)
-            await ledger.record(DIGEST, Answer(text, "m"), usage, provider="p", run_id=text)
-        found = await ledger.find(DIGEST)
-        assert found is not None
-        assert found.text == "first"
-        spending = await ledger.spending()
-        assert spending.usage == Usage(2, 20, 4, 0, 1.0)
-        assert spending.since is not None
-        assert spending.since.tzinfo is not None
-
-    using("sqlite://", work)
-
-
-@pytest.mark.parametrize("url", ["no url", "nosuch://host/db"])
+@pytest.mark.parametrize("url", ["no url", "nosuch://host/db", "mysql+pymysql://host/db"])
 def test_a_wrong_url_is_an_error_of_configuration(url: str) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         Ledger(url)
@@ -67,43 +26,104 @@ def test_a_wrong_url_is_an_error_of_configuration(url: str) -> None:
 
 
 def test_a_database_that_cannot_be_opened_tells_no_path(tmp_path: Path) -> None:
-    async def work(ledger: Ledger) -> None:
-        del ledger
+    async def work() -> None:
+        ledger = Ledger(f"sqlite:///{tmp_path / 'missing' / 'l.sqlite'}")
+        try:
+            await ledger.open()
+        finally:
+            await ledger.close()
 
     with pytest.raises(ConfigInvalid) as caught:
-        using(f"sqlite:///{tmp_path / 'missing' / 'l.sqlite'}", work)
+        asyncio.run(work())
     assert "missing" not in str(caught.value)
 
 
-def test_calls_in_flight_count_at_their_worst() -> None:
-    budget = Budget(limit=1.0, spent=0.4)
-    with budget.hold(0.5), pytest.raises(BudgetExhausted), budget.hold(0.2):
-        pass
-    with budget.hold(0.6):
-        pass
-    with Budget(limit=0.0, spent=9.0).hold(99.0):
-        pass
+class _Away:
+    """Makes a database's transactions fail a number of times, as a lost connection does."""
+
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+        self.left = times
+        transact = database._transact
+
+        def fail_first(work: Callable[[sa.Connection], list[Any]]) -> list[Any]:
+            if self.left:
+                self.left -= 1
+                raise sa.exc.OperationalError("", {}, ConnectionError("lost"))
+            return transact(work)
+
+        monkeypatch.setattr(database, "_transact", fail_first)
+
+
+def test_a_database_that_comes_back_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        ledger = Ledger("sqlite://")
+        await ledger.open()
+        _Away(ledger._database, monkeypatch, times=2)
+        await ledger.settle(Settlement("d", Answer("a", "m"), Usage(1), "p"))
+        assert await ledger.find("d") == Answer("a", "m")
+        await ledger.close()
+
+    asyncio.run(work())
+
+
+def test_a_database_that_stays_away_is_an_error_and_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("slcolm_services.guidance.ledger._PATIENCE_SECONDS", 0.0)
+
+    async def work() -> None:
+        ledger = Ledger("sqlite://")
+        await ledger.open()
+        away = _Away(ledger._database, monkeypatch, times=1000)
+        with pytest.raises(Unavailable):
+            await ledger.find("d")
+        away.left = 0
+        assert await ledger.find("d") is None
+        await ledger.close()
+        with pytest.raises(Unavailable):
+            await ledger.find("d")
+
+    asyncio.run(work())
+
+
+def test_one_bad_piece_of_work_does_not_spoil_the_others() -> None:
+    async def work() -> None:
+        ledger = Ledger("sqlite://")
+        await ledger.open()
+        bad = Settlement("b", Answer("a", "m"), Usage(cost=float("nan")), "p")
+        settlements = [Settlement(f"d{n}", Answer("a", "m"), Usage(1), "p") for n in range(5)]
+        outcomes = await asyncio.gather(
+            *map(ledger.settle, [*settlements, bad]), return_exceptions=True
+        )
+        assert outcomes[:5] == [True] * 5
+        assert isinstance(outcomes[5], sa.exc.IntegrityError)
+        assert (await ledger.spending()).usage == Usage(5)
+        await ledger.close()
+
+    asyncio.run(work())
+
+
+def test_what_may_free_itself_is_told_from_what_is_gone() -> None:
+    budget, worst = RunBudget(max_cost=1.0), Usage(1, cost=0.2)
+    account = Account(spent=Usage(4, cost=0.4), in_flight=Usage(2, cost=0.5))
+    error, passing = account.shortage(budget, worst, "r")
+    assert error is not None
+    assert passing
+    account = Account(spent=Usage(4, cost=0.4), in_batches=Usage(2, cost=0.5))
+    error, passing = account.shortage(budget, worst, "r")
+    assert error is not None
+    assert not passing
+    assert error.metadata == {
+        "subject": "run:r",
+        "limit_name": "max_cost",
+        "limit": "1",
+        "spent": "0.4",
+        "set_aside": "0.5",
+        "worst_case": "0.2",
+    }
+    assert account.shortage(RunBudget(max_cost=1.1), worst, "r") == (None, True)
 
 
 def test_cached_tokens_have_their_own_price() -> None:
     prices = Prices(2.0, 0.5, 8.0, "EUR")
     assert prices.cost(prompt=1_000_000, completion=500_000, cached=400_000) == pytest.approx(5.4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "field"),
-    [
-        ({"provider": "gpt"}, "provider"),
-        ({"provider": "replay"}, "recordings"),
-        ({"provider": "openai"}, "model"),
-        ({"context_tokens": 100, "max_answer_tokens": 100}, "context_tokens"),
-        ({"max_concurrency": 0}, "max_concurrency"),
-        ({"prompt_price": -1.0}, "prompt_price"),
-        ({"answer_form": "xml"}, "answer_form"),
-        ({"min_probability": 2.0}, "min_probability"),
-    ],
-)
-def test_a_wrong_setting_is_named(settings: dict[str, object], field: str) -> None:
-    with pytest.raises(ConfigInvalid) as caught:
-        GuidanceConfig(**settings)  # type: ignore[arg-type]  # wrong on purpose
-    assert [violation.field for violation in caught.value.violations] == [field]
