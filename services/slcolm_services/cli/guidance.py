@@ -75,8 +75,15 @@ def parse(file: Path, task: Path, *, as_json: bool) -> None:
 )
 @click.option("--id", "name", help="Only the text of this id; the first one otherwise.")
 @click.option("--template", default="", help="Template, for example guide.zh.v1.")
+@json_option
 def prompt(
-    file: Path, task: Path, demonstrations: Path | None, name: str | None, template: str
+    file: Path,
+    task: Path,
+    demonstrations: Path | None,
+    name: str | None,
+    template: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Show the prompt for a text of FILE (native JSONL, with what the small model found).
 
@@ -97,6 +104,10 @@ def prompt(
         PromptOptions(template=template),
         Window(config.context_tokens, config.max_answer_tokens),
     )
+    if as_json:
+        messages = [{"role": item.role, "content": item.content} for item in made.messages]
+        emit_json({"id": found[0].id, "messages": messages, "shortened": list(made.shortened)})
+        return
     for message in made.messages:
         click.echo(f"[{message.role}]")
         click.echo(message.content)
@@ -108,15 +119,24 @@ def prompt(
 @click.argument("file", type=existing_file)
 @_task_option
 @guidance_options
-@click.option("--timeout", "timeout_seconds", type=float, default=600.0, show_default=True)
-def guide(file: Path, task: Path, *, timeout_seconds: float, **options: Any) -> None:
-    """Have the predictions of FILE (native JSONL) revised; prints one JSON document.
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Longest time for all texts together, in seconds.",
+)
+@json_option
+def guide(file: Path, task: Path, *, timeout_seconds: float, as_json: bool, **options: Any) -> None:
+    """Have the predictions of FILE (native JSONL) revised.
 
     Paid answers are kept in the ledger of $SLCOLM_HOME or ~/.slcolm, and not paid for again.
 
     \b
     Example:
-      slcolm guidance guide predictions.jsonl --task task.yaml --guide openai --llm-model NAME
+      slcolm guidance guide predictions.jsonl --task task.yaml --guide openai \\
+        --llm-model NAME --json
     """
     schema = read_schema(task)
     documents = read_documents(file, schema)
@@ -127,14 +147,11 @@ def guide(file: Path, task: Path, *, timeout_seconds: float, **options: Any) -> 
         settings["ledger_url"] = ledger_url(default_home())
         make_folder_of(settings["ledger_url"])
     outcomes = asyncio.run(_guide(GuidanceConfig(**settings), documents, schema, timeout_seconds))
-    emit_json(
-        {
-            "items": [
-                {"id": document.id, **_outcome(outcome)}
-                for document, outcome in zip(documents, outcomes, strict=True)
-            ]
-        }
-    )
+    if as_json:
+        items = zip(documents, outcomes, strict=True)
+        emit_json({"items": [{"id": text.id, **_outcome(outcome)} for text, outcome in items]})
+    else:
+        _print_outcomes(documents, outcomes)
 
 
 async def _guide(
@@ -159,6 +176,19 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "prompt_digest": outcome.prompt_digest,
         "offline_rules": outcome.provider.offline_rules,
     }
+
+
+def _print_outcomes(documents: list[Document], outcomes: list[Outcome]) -> None:
+    table = Table("text", "triples", "why", box=box.SIMPLE_HEAD)
+    for document, outcome in zip(documents, outcomes, strict=True):
+        if isinstance(outcome, SlcolmError):
+            table.add_row(escape(document.id), "", f"[red]{escape(outcome.message)}[/]")
+            continue
+        triples = [f"{item.head} {item.type} {item.tail}" for item in outcome.parsed.triples]
+        table.add_row(
+            escape(document.id), escape("\n".join(triples)), escape(outcome.parsed.explanation)
+        )
+    console().print(table)
 
 
 def _item(recording: Recording, answer: ParsedAnswer) -> dict[str, Any]:

@@ -45,9 +45,13 @@ _PLAIN_SECONDS = 15.0
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=None, help="Most epochs.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Sentences a step.")
-@click.option("--lr", "learning_rate", type=float, default=None, help="Peak learning rate.")
+@click.option(
+    "--learning-rate", "--lr", "learning_rate", type=float, default=None, help="Peak learning rate."
+)
 @click.option("--patience", type=click.IntRange(min=1), default=None, help="Epochs without gain.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
+)
 @json_option
 def train(
     *,

@@ -153,11 +153,3 @@ def test_a_port_in_use_is_one_error_that_names_it(tmp_path: Path) -> None:
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert f"cannot listen on 127.0.0.1:{port}: address already in use" in line
-
-
-@pytest.mark.parametrize("command", ["run", "demo", "up", "serve", "runs", "predict", "score"])
-def test_help_has_an_example(command: str, tmp_path: Path) -> None:
-    result = _slcolm(command, "--help", home=tmp_path)
-
-    assert result.returncode == 0
-    assert f"slcolm {command}" in result.stdout

@@ -54,14 +54,21 @@ def test_prompt_shows_what_would_be_sent(task: str, predictions: str) -> None:
     arguments = ["prompt", predictions, "--task", task]
     result = CliRunner().invoke(guidance, [*arguments, "--id", "s1"], catch_exceptions=False)
     assert '句子："甲为某官。"' in result.stdout
+    shown = CliRunner().invoke(guidance, [*arguments, "--json"], catch_exceptions=False)
+    made = json.loads(shown.stdout)
+    assert (made["id"], made["shortened"]) == ("s1", [])
+    assert [message["role"] for message in made["messages"]] == ["system", "user"]
+    assert made["messages"][-1]["content"] in result.stdout
     with pytest.raises(NotFound):
         CliRunner().invoke(guidance, [*arguments, "--id", "s2"], catch_exceptions=False)
 
 
 def test_guide_revises_a_file_of_predictions(task: str, predictions: str) -> None:
-    result = CliRunner().invoke(
-        guidance, ["guide", predictions, "--task", task], catch_exceptions=False
-    )
+    arguments = ["guide", predictions, "--task", task]
+    table = CliRunner().invoke(guidance, arguments, catch_exceptions=False)
+    assert "s1" in table.stdout
+    assert "0.10" in table.stdout
+    result = CliRunner().invoke(guidance, [*arguments, "--json"], catch_exceptions=False)
     (item,) = json.loads(result.stdout)["items"]
     assert item["id"] == "s1"
     assert item["triples"] == []
