@@ -66,13 +66,33 @@ def reset(handler: Handler) -> None:
     handler.connection.close()
 
 
+def refuse(words: str, status: int = 400, **error: Any) -> Behaviour:
+    """Refuse a request, saying why."""
+    return reply(status, {"error": {"message": words, **error}})
+
+
+def whitespace(status: int = 200) -> Behaviour:
+    """Send blanks as fast as they are read, without end."""
+
+    def behave(handler: Handler) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Type", "application/json")
+        handler.end_headers()
+        handler.close_connection = True
+        while True:
+            handler.wfile.write(b" " * 65536)
+
+    return behave
+
+
 @dataclass
 class ChatServer:
     """What the server was asked and what it will do.
 
     Attributes:
         url: Base URL, up to `/v1`.
-        behaviours: What to do with the next requests; when empty, a good answer is given.
+        behaviours: What to do with the next requests; when empty, `usual` decides.
+        usual: What to do with a request's body otherwise; the default gives a good answer.
         bodies: What was received, in order.
         keys: Authorization headers received.
         released: Set to let `drip` and `hold` go on.
@@ -80,6 +100,7 @@ class ChatServer:
 
     url: str = ""
     behaviours: deque[Behaviour] = field(default_factory=deque)
+    usual: Callable[[dict[str, Any]], Behaviour] = lambda body: reply()
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
@@ -113,7 +134,10 @@ def chat_server() -> Iterator[ChatServer]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             state.bodies.append(json.loads(body))
             state.keys.append(self.headers["Authorization"])
-            behave = state.behaviours.popleft() if state.behaviours else reply()
+            if state.behaviours:
+                behave = state.behaviours.popleft()
+            else:
+                behave = state.usual(state.bodies[-1])
             state.arrived.release()
             try:
                 behave(self)

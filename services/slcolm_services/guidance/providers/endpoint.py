@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import math
 import re
 import time
 from collections import Counter
@@ -25,6 +26,9 @@ from slcolm_services.guidance.providers.http import BodyTooLong, BoundedClient
 from slcolm_services.guidance.providers.rate import RateLimit
 from slcolm_services.guidance.providers.reading import Unreadable, read_completion
 from slcolm_services.guidance.usage import Prices, Usage
+
+SET_ASIDE = "the endpoint is set aside"
+"""What is told of an endpoint that was not asked, since it kept failing."""
 
 _MAX_BODY_BYTES = 8 * 1024 * 1024
 _OPENAI_HOST = "api.openai.com"
@@ -105,6 +109,10 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r})"
 
+    def refusal(self, now: float) -> AttemptFailed | None:
+        """Why the endpoint answers nobody for now; None where it may be asked sooner or later."""
+        return self._refusal if now < self.breaker.opens_at else None
+
     def open_client(self, max_body_bytes: int = _MAX_BODY_BYTES) -> openai.AsyncOpenAI:
         """Make a client of the endpoint; nothing is sent. Its maker closes it."""
         return openai.AsyncOpenAI(
@@ -134,7 +142,7 @@ class Endpoint:
         async with self.concurrency.slot(), self._rated(request) as settle:
             now = asyncio.get_running_loop().time
             if not self.breaker.allow(now()):
-                raise self._refusal or AttemptFailed("the endpoint is set aside", Scope.PASSING)
+                raise self.refusal(now()) or AttemptFailed(SET_ASIDE, Scope.PASSING)
             started = now()
             try:
                 completion = await self._negotiate(request)
@@ -252,9 +260,10 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that an endpoint asks to wait: a number or a date; None where it does not say."""
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
         try:
-            return max(0.0, float(headers[name]) / unit)
+            seconds = float(headers[name]) / unit
         except (KeyError, ValueError):
             continue
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     try:
         date = email.utils.parsedate_to_datetime(headers["retry-after"])
     except (KeyError, ValueError):

@@ -27,7 +27,12 @@ from slcolm_services.guidance.providers.base import (
     Request,
 )
 from slcolm_services.guidance.providers.dialect import PLAIN
-from slcolm_services.guidance.providers.endpoint import AttemptFailed, Endpoint, Scope
+from slcolm_services.guidance.providers.endpoint import (
+    SET_ASIDE,
+    AttemptFailed,
+    Endpoint,
+    Scope,
+)
 from slcolm_services.guidance.usage import Prices, Usage
 
 _log = structlog.get_logger(__name__)
@@ -120,6 +125,10 @@ class _Attempts:
         for attempt in range(1, self._config.max_attempts + 1):
             now = self._clock()
             endpoint, ready_at = self._soonest(now)
+            standing = endpoint.refusal(now)
+            if standing is not None or ready_at >= self._deadline:
+                problem = standing.problem if standing is not None else SET_ASIDE
+                raise self._unavailable(problem, attempt, ready_at - now)
             await asyncio.sleep(ready_at - now)
             try:
                 completion = await endpoint.ask(request)
@@ -132,12 +141,15 @@ class _Attempts:
         raise AssertionError  # the last attempt's failure was raised
 
     def _soonest(self, now: float) -> tuple[Endpoint, float]:
-        """The endpoint that may be asked soonest, of equal ones the preferred one, and when."""
+        """The endpoint that may be asked soonest, of equal ones the preferred one, and when.
+
+        One that answers nobody comes after all others.
+        """
         ready = [
             (endpoint, max(now, at, endpoint.breaker.opens_at))
             for endpoint, at in self._not_before.items()
         ]
-        return min(ready, key=lambda pair: pair[1])
+        return min(ready, key=lambda pair: (pair[0].refusal(now) is not None, pair[1]))
 
     def _failed(self, endpoint: Endpoint, failure: AttemptFailed, attempt: int) -> None:
         """Plan the next attempt.
