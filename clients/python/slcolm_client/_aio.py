@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
@@ -18,7 +18,7 @@ from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
 from slcolm_client._call import Schedule, metadata_of
 from slcolm_client._channel import connect_aio
-from slcolm_client._errors import error_from_rpc, misused
+from slcolm_client._errors import closed, error_from_rpc, misused
 from slcolm_client._messages import (
     BATCH_SIZE,
     Texts,
@@ -34,15 +34,6 @@ from slcolm_client._results import Extraction, Prediction
 from slcolm_client._watch import Watch
 
 ResultT = TypeVar("ResultT")
-
-
-async def _retried(attempt: Callable[[float], Awaitable[ResultT]], schedule: Schedule) -> ResultT:
-    while True:
-        try:
-            return await attempt(schedule.remaining_seconds)
-        except grpc.RpcError as error:
-            failure = error_from_rpc(error)
-        await asyncio.sleep(schedule.pause(failure))
 
 
 @asynccontextmanager
@@ -91,7 +82,7 @@ class _AsyncConnected:
     def _stub(self) -> Any:
         self._check_loop()
         if self._closed:
-            raise misused("CLIENT_CLOSED", "the client is closed: make a new one")
+            raise closed()
         return self._open_stub
 
     def _check_loop(self) -> None:
@@ -102,7 +93,7 @@ class _AsyncConnected:
             )
 
     async def close(self) -> None:
-        """Close the connection; calls in flight are cancelled."""
+        """Close the connection; calls in flight end with `CLIENT_CLOSED`."""
         self._check_loop()
         self._closed = True
         await self._channel.close(None)
@@ -110,12 +101,30 @@ class _AsyncConnected:
     async def _call(self, method: str, request: Message) -> Any:
         metadata = metadata_of(None)
         # The stub is asked for at each attempt: the client may be closed between two.
-        return await _retried(
-            lambda timeout: getattr(self._stub, method)(
-                request, timeout=timeout, metadata=metadata
-            ),
-            Schedule(self._timeout_seconds),
+        return await self._retried(
+            lambda timeout: getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
         )
+
+    async def _retried(self, attempt: Callable[[float], Awaitable[ResultT]]) -> ResultT:
+        schedule = Schedule(self._timeout_seconds)
+        while True:
+            try:
+                with self._in_flight():
+                    return await attempt(schedule.remaining_seconds)
+            except grpc.RpcError as error:
+                failure = error_from_rpc(error)
+            await asyncio.sleep(schedule.pause(failure))
+
+    @contextmanager
+    def _in_flight(self) -> Iterator[None]:
+        """Tell the end of the client, which cancels its calls, from that of the calling task."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._closed and (task is None or not task.cancelling()):
+                raise closed() from None
+            raise
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,7 +178,7 @@ class AsyncClient(_AsyncConnected):
             )
             return response
 
-        return await _retried(attempt, Schedule(self._timeout_seconds))
+        return await self._retried(attempt)
 
     async def create_run(
         self, spec: coordinator_pb2.RunSpec, *, request_id: str | None = None
@@ -205,15 +214,16 @@ class AsyncClient(_AsyncConnected):
         while not watch.ended:
             failure = None
             try:
-                async with _stream(
-                    self._stub.WatchRun,
-                    watch.request,
-                    timeout=watch.timeout_seconds,
-                    metadata=metadata,
-                ) as responses:
-                    async for response in responses:
-                        if watch.is_news(response.run):
-                            yield response.run
+                with self._in_flight():
+                    async with _stream(
+                        self._stub.WatchRun,
+                        watch.request,
+                        timeout=watch.timeout_seconds,
+                        metadata=metadata,
+                    ) as responses:
+                        async for response in responses:
+                            if watch.is_news(response.run):
+                                yield response.run
             except grpc.RpcError as error:
                 failure = error_from_rpc(error)
             if not watch.ended:
@@ -255,7 +265,7 @@ class AsyncClient(_AsyncConnected):
                 async for response in responses:
                     file.write(response.chunk)
 
-        await _retried(attempt, Schedule(self._timeout_seconds))
+        await self._retried(attempt)
 
     async def predict(
         self, texts: Texts, *, run_id: str, batch_size: int = BATCH_SIZE

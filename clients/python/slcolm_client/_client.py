@@ -17,7 +17,7 @@ from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
 from slcolm_client._call import Schedule, metadata_of, retried, stream
 from slcolm_client._channel import connect
-from slcolm_client._errors import error_from_rpc, misused
+from slcolm_client._errors import closed, error_from_rpc
 from slcolm_client._messages import (
     BATCH_SIZE,
     Texts,
@@ -52,11 +52,11 @@ class _Connected:
     @property
     def _stub(self) -> Any:
         if self._closed:
-            raise misused("CLIENT_CLOSED", "the client is closed: make a new one")
+            raise closed()
         return self._open_stub
 
     def close(self) -> None:
-        """Close the connection; calls in flight are cancelled."""
+        """Close the connection; calls in flight end with `CLIENT_CLOSED`."""
         self._closed = True
         self._channel.close()
 

@@ -240,6 +240,11 @@ def misused(reason: str, message: str) -> FailedPrecondition:
     return FailedPrecondition(message, reason=reason, domain=_CLIENT_DOMAIN)
 
 
+def closed() -> FailedPrecondition:
+    """The client was closed before the call, or in the middle of it."""
+    return misused("CLIENT_CLOSED", "the client is closed: make a new one")
+
+
 _CLASSES: dict[int, type[SlcolmClientError]] = {
     grpc.StatusCode[cls.code].value[0]: cls for cls in SlcolmClientError.__subclasses__()
 }

@@ -334,6 +334,39 @@ def test_a_client_that_is_closed_does_not_try_its_calls_again() -> None:
     assert caught.value.reason == "CLIENT_CLOSED"
 
 
+class Hanging(Coordinator):
+    """Never says what a run is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def GetRun(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+def test_calls_in_flight_of_a_closed_asyncio_client_end_and_do_not_cancel_their_task() -> None:
+    async def scenario() -> None:
+        coordinator = Hanging()
+        async with served(coordinator) as server:
+            client = AsyncClient(server.address)
+            watching = client.watch_run("never")
+            assert (await anext(watching)).state == RUNNING
+            calls = [
+                asyncio.ensure_future(anext(watching)),
+                asyncio.create_task(client.get_run("r")),
+            ]
+            await coordinator.asked.wait()
+            await client.close()
+            outcomes = await asyncio.gather(*calls, return_exceptions=True)
+        assert [getattr(outcome, "reason", outcome) for outcome in outcomes] == [
+            "CLIENT_CLOSED"
+        ] * 2
+
+    asyncio.run(scenario())
+
+
 def test_a_call_that_a_server_drops_without_a_word_is_retried() -> None:
     """Servers of gRPC answer CANCELLED when they stop; no caller has cancelled."""
 
