@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slcolm_services.coordinator.report import scores_to_json
+from slcolm_services.coordinator.figures import scores_to_json
 from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.schema import RelationType, TaskSchema
 from slcolm_services.evaluation.wire_scores import scores_to_wire

@@ -1,132 +1,297 @@
-"""The page of a run in a browser: it runs without errors, and its filters filter."""
+"""The page of a run in a browser: it runs without errors or network, filters, and draws arrows."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from support.browser import CHROMIUM, Tab, browser
+from support.pages import GOLD, line, reliability, report
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_client import Client
 from slcolm_services.coordinator.page import render_page
+from slcolm_services.corpus.documents import Document, Entity, Relation
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="chromium is not installed")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 EVIL = "</script><script>console.error('ran')</script><img onerror=console.error('ran')>"
+ENGLISH = "Alexander Hamilton was born on Nevis and married Elizabeth Schuyler in Albany. " * 3
+KIN = Document(
+    id="kin",
+    text="𠀀" + GOLD.text + EVIL,
+    entities=tuple(Entity(e.type, e.start + 1, e.end + 1) for e in GOLD.entities),
+    relations=GOLD.relations,
+)
+LONG = Document(
+    id="long",
+    text=ENGLISH,
+    entities=(
+        Entity("PER", 0, 18),
+        Entity("LOC", 31, 36),
+        Entity("PER", 49, 67),
+        Entity("LOC", 229, 235),
+    ),
+    relations=(Relation("父", 0, 3),),
+)
+SENTENCES = 250
 
 
 def _report() -> dict[str, Any]:
-    figures = {"p": 0.5, "r": 0.5, "f": 0.5}
-    strict = {
-        "micro": figures,
-        "macro": {"f1_pr": 0.5},
-        "by_frequency": {},
-        "per_relation": {
-            name: {**figures, "counts": [1, 1, 1], "training_count": 9} for name in ("任职", "父")
-        },
+    value = report()
+    value["calibration"] = {
+        "method": "temperature",
+        "before": reliability(),
+        "after": reliability(),
+        "merged": reliability(),
     }
-    difference = {"value": 0.0, "low": -0.1, "high": 0.1}
-    return {
-        "run_id": "r1",
-        "task": "annals",
-        **{name: {"strict": strict} for name in ("slm", "llm", "merged")},
-        "merged_minus_slm": {"micro_f1": difference, "macro_f1_pr": difference},
-        "policy": {"mode": "gate", "entity_filter": "slm", "provenance": "", "runners_up": []},
-        "answers": {"test": {"offline_rules": False}},
+    point = {"threshold": 0.5, "p": 0.5, "r": 0.5}
+    value["precision_recall"] = {"slm": [point], "merged": [point]}
+    value["policy"]["confidence"] = {
+        "sources": ["llm"],
+        "intercept": 0.5,
+        "weights": {"agreement": 1.0, "competing": -2.0},
+        "threshold": 0.5,
     }
+    return value
 
 
-def _line(name: str, relation: str) -> dict[str, Any]:
-    return {
-        "id": name,
-        "text": "𠀀甲为太守。" + EVIL,
+def _kin() -> dict[str, Any]:
+    return line("kin", text=KIN.text, note=EVIL) | {
         "entities": [
-            {"type": "PER", "start": 1, "end": 2},
-            {"type": "OFI", "start": 3, "end": 5},
-        ],
-        "triples": [{"head": "甲", "tail": "太守", "type": relation, "sources": ["slm"]}],
-        "explanation": EVIL,
+            {"type": entity.type, "start": entity.start, "end": entity.end}
+            for entity in KIN.entities[:2]
+        ]
+    }
+
+
+def _long() -> dict[str, Any]:
+    triple = {"head": "Alexander Hamilton", "tail": "Nevis", "type": "任职"}
+    return {
+        "id": "long",
+        "text": LONG.text,
+        "entities": [{"type": e.type, "start": e.start, "end": e.end} for e in LONG.entities],
+        "relations": [{"type": "任职", "head": 0, "tail": 1}],
+        "triples": [{**triple, "sources": ["slm"], "prob": 0.4}],
+        "revisions": [{"kind": "added", **triple}],
     }
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    lines = [_line(f"office-{n}", "任职") for n in range(250)] + [_line("kin", "父")]
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    # These have no gold, and so no missed triples.
+    others = [line(f"office-{n}") | {"revisions": []} for n in range(SENTENCES)]
+    page = render_page(_report(), [*others, _kin(), _long()], [KIN, LONG], seconds={"train": 1.0})
     path = tmp_path_factory.mktemp("page") / "report.html"
-    gold = {"kin": [("甲", "太守", "父"), ("甲", "乙", "父")]}
-    path.write_text(render_page(_report(), lines, gold, seconds={}), encoding="utf-8")
-    return path
+    path.write_text(page, encoding="utf-8")
+    return path.as_uri()
 
 
-def _dom(page: Path, profile: Path, selection: str = "") -> str:
-    assert BROWSER is not None
-    done = subprocess.run(
-        [
-            BROWSER,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--enable-logging=stderr",
-            f"--user-data-dir={profile}",
-            "--dump-dom",
-            f"{page.as_uri()}{selection}",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tab(chromium: Tab) -> Iterator[Tab]:
+    """A tab whose page must neither complain nor ask the network for anything."""
+    chromium.view()
+    yield chromium
+    assert chromium.complaints() == []
+    assert len(set(chromium.requested())) == 1
+
+
+def _ids(tab: Tab) -> list[str]:
+    ids: list[str] = tab.evaluate(
+        "[...document.querySelectorAll('article header a')].map(link => link.textContent)"
     )
-    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return done.stdout
+    return ids
 
 
-def _shown(dom: str) -> list[str]:
-    return re.findall(r"<article .*?<small class=\"\">(.*?)</small>", dom, re.DOTALL)
+def _told(tab: Tab) -> str:
+    return str(tab.evaluate("document.getElementById('shown').textContent"))
 
 
-@needs_browser
-def test_at_most_a_page_of_sentences_is_rendered_and_it_says_so(page: Path, tmp_path: Path) -> None:
-    dom = _dom(page, tmp_path)
-
-    assert len(_shown(dom)) == 200
-    assert "Showing 200 of 251 that match, of 251 sentences." in dom
-
-
-@needs_browser
-def test_the_hash_selects_a_relation(page: Path, tmp_path: Path) -> None:
-    dom = _dom(page, tmp_path, f"#relation={quote('父')}")
-
-    assert _shown(dom) == ["kin"]
-    assert "missed: 甲 — 父 → 乙" in dom
-    assert "right: 甲 — 父 → 太守" in dom
+def _choose(tab: Tab, control: str, value: str) -> None:
+    tab.evaluate(
+        f"{{ const c = document.getElementById('{control}'); c.value = '{value}';"
+        " c.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )
+    tab.settle()
 
 
 @needs_browser
-def test_relation_and_kind_hold_together(page: Path, tmp_path: Path) -> None:
-    dom = _dom(page, tmp_path, f"#relation={quote('任职')}&kind=missed")
+def test_at_most_a_hundred_sentences_are_rendered_and_more_on_demand(tab: Tab, url: str) -> None:
+    tab.open(url)
 
-    assert _shown(dom) == []
-    assert "Showing 0 of 0 that match" in dom
+    assert len(_ids(tab)) == 100
+    assert _told(tab) == "Showing 100 of 252 that match, of 252 sentences."
+    tab.evaluate("document.getElementById('more').click()")
+    assert len(_ids(tab)) == 200
 
 
 @needs_browser
-def test_mentions_are_highlighted_by_code_point(page: Path, tmp_path: Path) -> None:
-    dom = _dom(page, tmp_path, "#kind=missed")
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (f"relation={quote('父')}", ["kin", "long"]),
+        (f"relation={quote('任职')}&kind=missed", []),
+        ("kind=missed", ["kin", "long"]),
+        ("kind=changed-right", ["kin"]),
+        ("kind=changed-wrong", ["kin", "long"]),
+        ("kind=disagree", ["kin", "long"]),
+        ("id=kin", ["kin"]),
+        ("search=hamilton", ["long"]),
+        ("search=office-17&kind=nosuchkind", ["office-17", *(f"office-17{n}" for n in range(10))]),
+    ],
+)
+def test_the_hash_selects(tab: Tab, url: str, selection: str, expected: list[str]) -> None:
+    tab.open(f"{url}#{selection}")
 
-    assert re.findall(r"<mark [^>]*title=\"(\w+)\"[^>]*>(.*?)</mark>", dom) == [
-        ("PER", "甲"),
-        ("OFI", "太守"),
+    assert _ids(tab) == expected
+    assert f"of {len(expected)} that match" in _told(tab)
+
+
+@needs_browser
+def test_controls_select_together_and_the_hash_follows(tab: Tab, url: str) -> None:
+    tab.open(url)
+
+    _choose(tab, "kind", "missed")
+    _choose(tab, "search", "nevis")
+
+    assert _ids(tab) == ["long"]
+    assert tab.evaluate("location.hash") == "#kind=missed&search=nevis"
+    tab.evaluate("document.getElementById('reset').click()")
+    assert "252 that match" in _told(tab)
+
+
+@needs_browser
+def test_the_link_of_a_type_shows_its_sentences(tab: Tab, url: str) -> None:
+    tab.open(url)
+
+    tab.evaluate(f"document.querySelector('.tail a[href=\"#relation={quote('父')}\"]').click()")
+    tab.settle()
+
+    assert _ids(tab) == ["kin", "long"]
+    assert tab.evaluate("document.getElementById('relation').value") == "父"
+
+
+@needs_browser
+def test_mentions_are_highlighted_by_code_point_and_missed_ones_apart(tab: Tab, url: str) -> None:
+    tab.open(f"{url}#id=kin")
+
+    marks = tab.evaluate(
+        "[...document.querySelectorAll('mark')].map(m => [m.title, m.textContent, m.className])"
+    )
+    assert marks == [["PER", "甲", ""], ["OFI", "太守", ""], ["PER (missed)", "乙", "gone"]]
+
+
+@needs_browser
+def test_an_arrow_runs_from_head_to_tail_above_the_text(tab: Tab, url: str) -> None:
+    tab.open(f"{url}#id=kin")
+
+    arrows = tab.evaluate("""(() => {
+      const box = node => node.getBoundingClientRect();
+      const marks = [...document.querySelectorAll('mark')].map(box);
+      return [...document.querySelectorAll('.arc')].map(arc => {
+        const tip = box(arc.querySelector('.tip')), x = (tip.left + tip.right) / 2;
+        const at = marks.findIndex(mark => mark.left <= x && x <= mark.right);
+        const above = box(arc.querySelector('text')).bottom < marks[0].top;
+        return [arc.getAttribute('class'), arc.textContent, at, above];
+      });
+    })()""")
+    assert arrows == [
+        ["arc right", "任职", 1, True],
+        ["arc missed", "父", 2, True],
     ]
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [390, 1200])
+def test_arrows_stay_in_the_box_and_off_other_lines(tab: Tab, url: str, width: int) -> None:
+    """On a phone the text wraps; an arrow between lines is drawn in two parts."""
+    tab.view(width=width)
+    tab.open(f"{url}#id=long")
+
+    drawn = tab.evaluate("""(() => {
+      const all = (chosen) => [...document.querySelectorAll(chosen)];
+      const box = node => node.getBoundingClientRect(), around = box(all('.text')[0]);
+      const labels = all('.arc text').map(box), range = document.createRange();
+      range.selectNodeContents(all('.text p')[0]);
+      const words = [...range.getClientRects()].filter(rect => rect.width > 2);
+      const over = (a, b) => a.left < b.right - 1 && b.left < a.right - 1
+        && a.top < b.bottom - 3 && b.top < a.bottom - 3;
+      const inside = a => a.left >= around.left - 1 && a.right <= around.right + 1;
+      return {
+        parts: labels.length,
+        inside: labels.every(inside),
+        clear: labels.every((a, i) => labels.every((b, j) => i === j || !over(a, b))),
+        readable: labels.every(label => !words.some(word => over(label, word))),
+        lines: new Set(all('mark').map(mark => Math.round(box(mark).bottom))).size,
+      };
+    })()""")
+    assert drawn["inside"]
+    assert drawn["clear"]
+    assert drawn["readable"]
+    # 任职 is on one line or two, 父 always runs over lines.
+    assert drawn["parts"] >= 3
+    assert drawn["lines"] >= 2
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 1200])
+def test_no_page_scrolls_sideways_in_any_theme(tab: Tab, url: str, width: int, dark: bool) -> None:
+    tab.view(width=width, dark=dark)
+    tab.open(f"{url}#id=kin")
+
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    background = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (background != "rgb(255, 255, 255)") == dark
+
+
+@needs_browser
+def test_figures_are_shown_where_the_pointer_is_and_hidden_by_escape(tab: Tab, url: str) -> None:
+    tab.open(url)
+
+    tab.evaluate("document.querySelector('.tail a').focus()")
+    # Focus scrolls the page; the figures stay.
+    tab.settle()
+    assert "222 in training, 3 in test" in tab.evaluate(
+        "document.getElementById('tip').textContent"
+    )
+    assert tab.evaluate("!document.getElementById('tip').hidden")
+    tab.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
+    assert tab.evaluate("document.getElementById('tip').hidden")
+
+
+@needs_browser
+def test_everything_that_can_be_used_has_a_name_and_ids_are_unique(tab: Tab, url: str) -> None:
+    tab.open(url)
+
+    nameless = tab.evaluate("""(() => {
+      const used = document.querySelectorAll('a, button, select, input, svg[role=img]');
+      const titled = node => document.getElementById(node.getAttribute('aria-labelledby'));
+      const named = node => node.textContent.trim() || node.getAttribute('aria-label')
+        || node.labels?.length || titled(node)?.textContent.trim();
+      return [...used].filter(node => !named(node)).map(node => node.outerHTML);
+    })()""")
+    repeated = tab.evaluate("""[...document.querySelectorAll('[id]')].map(n => n.id)
+      .filter((id, i, all) => all.indexOf(id) !== i)""")
+    assert nameless == []
+    assert repeated == []
+
+
+@needs_browser
+def test_what_is_printed_is_open_and_has_its_arrows(tab: Tab, url: str) -> None:
+    tab.open(f"{url}#kind=missed")
+
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.evaluate("[...document.querySelectorAll('details')].every(part => part.open)")
+    assert tab.evaluate("document.querySelectorAll('.arc').length") >= 4
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
 
 
 def test_a_run_leaves_its_page_with_the_times_of_the_stages_before(
@@ -136,4 +301,4 @@ def test_a_run_leaves_its_page_with_the_times_of_the_stages_before(
 
     assert run.id in page
     for stage in run.stages:
-        assert (f"<tr><td>{stage.name}</td>" in page) == (stage.name != "report")
+        assert (f'<tr><th scope="row">{stage.name}</th>' in page) == (stage.name != "report")

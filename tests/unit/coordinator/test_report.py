@@ -7,10 +7,18 @@ import json
 from google.rpc.status_pb2 import Status
 
 from slcolm.common.v1 import common_pb2
+from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm.guidance.v1 import guidance_pb2
-from slcolm_services.coordinator.report import merged_lines, mode_name, scores_to_json
+from slcolm_services.coordinator.figures import (
+    mode_name,
+    policy_to_json,
+    reliability_to_json,
+    scores_to_json,
+)
+from slcolm_services.coordinator.lines import merged_lines
+from slcolm_services.coordinator.report import Judgement, build_report
 
 PERSON = common_pb2.Entity(type="PER", start=0, end=1, text="甲", probability=0.9)
 OFFICE = common_pb2.Entity(type="OFI", start=2, end=4, text="太守", probability=0.8)
@@ -110,3 +118,89 @@ def test_scores_keep_the_names_that_programs_read() -> None:
 
 def test_modes_are_named_as_people_write_them() -> None:
     assert mode_name(evaluation_pb2.MERGE_MODE_REPLACE_WEAK) == "replace-weak"
+
+
+def test_figures_that_the_evaluation_service_did_not_make_are_absent_not_zero() -> None:
+    fit = evaluation_pb2.FitPolicyResponse(
+        policy=evaluation_pb2.Policy(mode=evaluation_pb2.MERGE_MODE_GATE)
+    )
+
+    policy = policy_to_json(fit, 10)
+
+    assert reliability_to_json(evaluation_pb2.Scores()) is None
+    assert policy["calibration"] is None
+    assert policy["confidence"] is None
+    assert policy["runners_up"] == []
+
+
+def test_a_learned_policy_tells_its_weights_and_its_trials_their_own_threshold() -> None:
+    policy = evaluation_pb2.Policy(
+        mode=evaluation_pb2.MERGE_MODE_LEARNED,
+        threshold=0.6,
+        calibration=evaluation_pb2.Calibration(method="temperature", temperature=2.0),
+        confidence=evaluation_pb2.Confidence(
+            sources=["llm"], intercept=-1.0, weights={"b": 2.0, "a": 1.0}, threshold=0.4
+        ),
+    )
+    trial = evaluation_pb2.PolicyTrial(policy=policy, gap=0.01, gap_standard_error=0.02)
+
+    value = policy_to_json(evaluation_pb2.FitPolicyResponse(policy=policy, trials=[trial]), 1)
+
+    assert value["calibration"] == {"method": "temperature", "temperature": 2.0}
+    assert list(value["confidence"]["weights"].items()) == [("a", 1.0), ("b", 2.0)]
+    assert value["runners_up"][0]["threshold"] == 0.4
+    assert value["runners_up"][0]["gap_standard_error"] == 0.02
+
+
+def _scores(f1: float) -> evaluation_pb2.Scores:
+    return evaluation_pb2.Scores(
+        micro=evaluation_pb2.Prf(f1=f1),
+        reliability=evaluation_pb2.Reliability(
+            count=4,
+            expected_calibration_error=f1,
+            bins=[evaluation_pb2.ReliabilityBin(low=0.5, high=0.6, count=4)],
+        ),
+        precision_recall=[
+            evaluation_pb2.PrecisionRecallPoint(threshold=0.9, precision=1.0, recall=0.5)
+        ],
+        spans={"ner_type": evaluation_pb2.Prf(f1=f1)},
+    )
+
+
+def test_the_report_holds_every_figure_of_the_judgement() -> None:
+    schema = common_pb2.TaskSchema(
+        name="annals", relation_types=[common_pb2.RelationType(name=name) for name in ("父", "母")]
+    )
+    comparison = evaluation_pb2.CompareResponse(
+        macro_f1_mean=evaluation_pb2.Difference(value=0.1, low=-0.1, high=0.3)
+    )
+    report = build_report(
+        run_id="r",
+        spec=coordinator_pb2.RunSpec(schema=schema),
+        values={},
+        training_counts={"父": 7},
+        judgement=Judgement(
+            strict={"slm": _scores(0.1), "llm": evaluation_pb2.Scores(), "merged": _scores(0.3)},
+            calibrated=_scores(0.4),
+            spans={"slm": _scores(0.5), "merged": _scores(0.6)},
+            comparisons={"slm": comparison, "llm": comparison},
+            leakage=[{"split": "test", "other": "train"}],
+            clean={"slm": _scores(0.7)},
+            clean_sentences=3,
+        ),
+        fit=evaluation_pb2.FitPolicyResponse(),
+        answers={"dev": [], "test": []},
+    )
+
+    assert report["training_counts"] == {"父": 7, "母": 0}
+    assert report["merged_minus_llm"]["macro_f1_mean"] == {"value": 0.1, "low": -0.1, "high": 0.3}
+    assert report["merged"]["spans"]["ner_type"]["f"] == 0.6
+    assert "spans" not in report["llm"]
+    calibration = report["calibration"]
+    assert calibration["method"] == "none"
+    assert calibration["before"]["expected_calibration_error"] == 0.1
+    assert calibration["after"]["expected_calibration_error"] == 0.4
+    assert report["precision_recall"]["merged"] == [{"threshold": 0.9, "p": 1.0, "r": 0.5}]
+    assert report["leakage"]["splits"] == [{"split": "test", "other": "train"}]
+    assert report["leakage"]["clean_test"]["slm"]["strict"]["micro"]["f"] == 0.7
+    assert json.loads(json.dumps(report)) == report
