@@ -236,5 +236,12 @@ def test_a_success_between_failures_keeps_an_endpoint() -> None:
 
 def test_an_endpoint_is_set_aside_for_as_long_as_it_asks() -> None:
     breaker = Breaker(1, 60)
-    breaker.shut(0, 120)
-    assert breaker.opens_at == 120
+    breaker.shut(0, 1, 120)
+    assert breaker.opens_at == 121
+
+
+def test_refusals_that_come_together_are_one() -> None:
+    breaker = Breaker(10, 600)
+    for call in range(20):
+        breaker.shut(0, 1 + call / 10, 0)
+    assert breaker.opens_at == 11

@@ -46,16 +46,24 @@ class Breaker:
 
     def failed(self, started: float, now: float) -> None:
         """A call that began at `started` failed at `now` in a way that may pass."""
-        if started < self._failed_at:
-            return
-        self._failed_at = now
-        self._failures += 1
-        if self._failures >= _ROUNDS:
-            self.shut(now)
+        if self._is_news(started, now):
+            self._failures += 1
+            if self._failures >= _ROUNDS:
+                self._shut(now)
 
-    def shut(self, now: float, seconds: float = 0.0) -> None:
-        """Set the endpoint aside, for at least so many seconds."""
-        self._failures = max(self._failures, _ROUNDS)
+    def shut(self, started: float, now: float, seconds: float) -> None:
+        """A call was told that none will be answered, for at least so many seconds."""
+        if self._is_news(started, now):
+            self._failures = _ROUNDS
+            self._shut(now)
+        self._opens_at = max(self._opens_at, now + seconds)
+
+    def _is_news(self, started: float, now: float) -> bool:
+        if started < self._failed_at:
+            return False
         self._failed_at = now
+        return True
+
+    def _shut(self, now: float) -> None:
         self._shut_seconds = min(max(self._first, 2 * self._shut_seconds), self._longest)
-        self._opens_at = now + max(self._shut_seconds, seconds)
+        self._opens_at = now + self._shut_seconds

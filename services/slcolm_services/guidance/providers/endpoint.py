@@ -177,7 +177,7 @@ class Endpoint:
             self.breaker.failed(started, now)
         elif failure.scope is Scope.ENDPOINT:
             self._refusal = failure
-            self.breaker.shut(now, failure.retry_after_seconds or 0.0)
+            self.breaker.shut(started, now, failure.retry_after_seconds or 0.0)
         else:
             self.breaker.succeeded()  # it works, and says so
 
