@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +20,9 @@ Unit = Literal["characters", "words"]
 
 RUN_LENGTHS: dict[Unit, int] = {"characters": 12, "words": 8}
 """Tokens in a run that two texts seldom share by chance."""
+
+_Tokens = str | tuple[str, ...]
+"""Tokens in order: a string is the sequence of its characters. Slices of both can be keys."""
 
 # Han, kana, Thai, Lao, Myanmar, Khmer.
 _UNSPACED = re.compile(
@@ -75,8 +78,8 @@ def shared_runs(
 ) -> list[SharedRun]:
     """Find the texts of `a_texts` that share a run of tokens with a text of `b_texts`.
 
-    Shorter texts count when they are the same. Time and memory grow with the tokens in both
-    collections, not with the pairs of texts.
+    Shorter texts count when they are the same. Time grows with the tokens in both collections, not
+    with the pairs of texts; memory with those of `a_texts`.
 
     Args:
         a_texts: For example the test sentences.
@@ -93,36 +96,49 @@ def shared_runs(
     length = RUN_LENGTHS[unit] if length is None else length
     if length < 1:
         raise ValueError(f"length must be at least 1, got {length}")
-    whole: dict[Sequence[str], int] = {}
-    runs: dict[Sequence[str], int] = {}
+    keys = [_tokens(text, unit) for text in a_texts]
+    whole: dict[_Tokens, int | None] = dict.fromkeys(keys)
+    runs: dict[_Tokens, int | None] = dict.fromkeys(
+        run for key in keys for run in _runs(key, length)
+    )
     for index, text in enumerate(b_texts):
-        tokens = _tokens(text, unit)
-        whole.setdefault(tokens, index)
-        for start in range(len(tokens) - length + 1):
-            runs.setdefault(tokens[start : start + length], index)
+        key = _tokens(text, unit)
+        _first(whole, key, index)
+        for run in _runs(key, length):
+            _first(runs, run, index)
     found = []
-    for index, text in enumerate(a_texts):
-        tokens = _tokens(text, unit)
-        if tokens and tokens in whole:
-            found.append(SharedRun(index, whole[tokens], _written(tokens), same=True))
+    for index, key in enumerate(keys):
+        same = whole[key] if key else None
+        if same is not None:
+            found.append(SharedRun(index, same, _written(key), same=True))
             continue
-        for start in range(len(tokens) - length + 1):
-            run = tokens[start : start + length]
-            if run in runs:
-                found.append(SharedRun(index, runs[run], _written(run), same=False))
+        for run in _runs(key, length):
+            other = runs[run]
+            if other is not None:
+                found.append(SharedRun(index, other, _written(run), same=False))
                 break
     return found
 
 
-def _tokens(text: str, unit: Unit) -> str | tuple[str, ...]:
-    """Tokens in order; a string is the sequence of its characters. Slices can be keys."""
+def _runs(tokens: _Tokens, length: int) -> Iterator[_Tokens]:
+    return (tokens[start : start + length] for start in range(len(tokens) - length + 1))
+
+
+def _first(places: dict[_Tokens, int | None], tokens: _Tokens, index: int) -> None:
+    """Note where tokens that are looked for stand first."""
+    if tokens in places and places[tokens] is None:
+        places[tokens] = index
+
+
+def _tokens(text: str, unit: Unit) -> _Tokens:
+    """Tokens in order."""
     if unit == "characters":
         return dedup_key(text)
     spaced = "".join(" " if _is_separator(character) else character for character in fold(text))
     return tuple(spaced.casefold().split())
 
 
-def _written(tokens: Sequence[str]) -> str:
+def _written(tokens: _Tokens) -> str:
     return tokens if isinstance(tokens, str) else " ".join(tokens)
 
 
