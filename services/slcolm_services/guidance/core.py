@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import FieldViolation, ProviderNotFound, SlcolmError
-from slcolm_services.guidance.budget import Budget
+from slcolm_services.guidance.answer_form import AnswerForm
 from slcolm_services.guidance.exchange import Exchange, request_digest
+from slcolm_services.guidance.grounding import Grounded, ground
 from slcolm_services.guidance.items import Demonstration, GuideItem, Prompt, PromptOptions
 from slcolm_services.guidance.ledger import Ledger, Spending
 from slcolm_services.guidance.parse import ParsedAnswer, parse_answer
-from slcolm_services.guidance.prompt import Window, build_annotate, build_guide
-from slcolm_services.guidance.providers.base import Provider, ProviderInfo, Request
+from slcolm_services.guidance.prompt import (
+    Window,
+    annotate_form,
+    build_annotate,
+    build_guide,
+    guide_form,
+)
+from slcolm_services.guidance.providers.base import (
+    Completion,
+    Provider,
+    ProviderInfo,
+    Request,
+)
 from slcolm_services.guidance.revisions import Revision, compare
-from slcolm_services.guidance.usage import Usage
+from slcolm_services.guidance.usage import RunBudget, Usage
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +45,7 @@ class Guided:
 
     Attributes:
         parsed: What it says.
+        grounded: Its entities and its triples as relations, at places of the text.
         revisions: What it did to the prediction; empty where it could not be read.
         provider: Who answered.
         model: Model name as the endpoint reported it.
@@ -40,6 +54,7 @@ class Guided:
     """
 
     parsed: ParsedAnswer
+    grounded: Grounded
     revisions: tuple[Revision, ...]
     provider: ProviderInfo
     model: str
@@ -52,12 +67,41 @@ Outcome = Guided | SlcolmError
 
 
 @dataclass(frozen=True, slots=True)
+class Rendered:
+    """What would be sent for one item.
+
+    Attributes:
+        prompt: The prompt.
+        digest: Name of the request in the ledger.
+        answered: The ledger has the answer.
+    """
+
+    prompt: Prompt
+    digest: str
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
     """One item: what is shown of it, how its prompt is made, and what its answer is compared to."""
 
     item: GuideItem
     build: Callable[[Window], Prompt]
     predicted: Document
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What the items of a request have in common."""
+
+    schema: TaskSchema
+    form: AnswerForm
+    answer_schema: Mapping[str, Any]
+    provider: Provider
+    sample: int
+    run_id: str
+    budget: RunBudget | None
+    deadline: float
 
 
 class Guidance:
@@ -67,22 +111,17 @@ class Guidance:
         providers: By name, not yet open.
         default: Name of the provider that requests without one get.
         ledger: Where paid answers are kept.
-        max_cost: Spending limit over everything in the ledger; 0: none.
     """
 
-    def __init__(
-        self, providers: Mapping[str, Provider], default: str, ledger: Ledger, *, max_cost: float
-    ) -> None:
+    def __init__(self, providers: Mapping[str, Provider], default: str, ledger: Ledger) -> None:
         self._providers = dict(providers)
         self._default = default
         self._ledger = ledger
-        self._budget = Budget(max_cost)
-        self._exchange = Exchange(ledger, self._budget)
+        self._exchange = Exchange(ledger)
 
     async def open(self) -> None:
         """Open the ledger and every provider."""
         await self._ledger.open()
-        self._budget.spent = (await self._ledger.spending()).usage.cost
         for provider in self._providers.values():
             await provider.open()
 
@@ -111,9 +150,15 @@ class Guidance:
         return await self._ledger.spending(run_id)
 
     async def render(
-        self, items: Sequence[GuideItem], schema: TaskSchema, provider: str, options: PromptOptions
-    ) -> list[tuple[Prompt, str]]:
-        """Prompts and their digests, in order; nothing is sent.
+        self,
+        items: Sequence[GuideItem],
+        schema: TaskSchema,
+        provider: str,
+        options: PromptOptions,
+        *,
+        sample: int = 0,
+    ) -> list[Rendered]:
+        """Prompts in order; nothing is sent.
 
         Raises:
             ProviderNotFound: There is no such provider.
@@ -124,9 +169,11 @@ class Guidance:
 
         def build() -> list[tuple[Prompt, str]]:
             prompts = [build_guide(item, schema, options, info.window) for item in items]
-            return [(prompt, request_digest(info, prompt)) for prompt in prompts]
+            return [(prompt, request_digest(info, prompt, sample)) for prompt in prompts]
 
-        return await asyncio.to_thread(build)
+        made = await asyncio.to_thread(build)
+        answered = await self._ledger.answered([digest for _, digest in made])
+        return [Rendered(prompt, digest, digest in answered) for prompt, digest in made]
 
     async def guide(
         self,
@@ -136,7 +183,9 @@ class Guidance:
         timeout_seconds: float,
         provider: str = "",
         options: PromptOptions | None = None,
+        sample: int = 0,
         run_id: str = "",
+        budget: RunBudget | None = None,
     ) -> list[Outcome]:
         """Have each item's prediction revised.
 
@@ -146,25 +195,37 @@ class Guidance:
             timeout_seconds: Items without an answer by then come out as errors.
             provider: Name of a provider; empty: the default one.
             options: How prompts are made.
+            sample: Which answer to the same prompt: 0 is the first one.
             run_id: Run that the spending is booked on.
+            budget: What the run may spend in all.
 
         Returns:
             An answer or an error per item, in order.
 
         Raises:
             ProviderNotFound: There is no such provider.
+            InvalidInput: There is no such template.
         """
         how = options or PromptOptions()
+        form = guide_form(schema, how)
+        batch = self._batch_of(
+            schema,
+            form,
+            provider=provider,
+            sample=sample,
+            run_id=run_id,
+            budget=budget,
+            timeout_seconds=timeout_seconds,
+        )
 
         def job(item: GuideItem) -> _Job:
             return _Job(
-                item=_shown(item, how),
+                item=how.shown(item),
                 build=lambda window: build_guide(item, schema, how, window),
                 predicted=item.prediction,
             )
 
-        jobs = [job(item) for item in items]
-        return await self._batch(jobs, schema, self._find(provider), run_id, timeout_seconds)
+        return await self._outcomes([job(item) for item in items], batch)
 
     async def annotate(
         self,
@@ -175,7 +236,10 @@ class Guidance:
         timeout_seconds: float,
         provider: str = "",
         style: str = "standard",
+        entities_only: bool = False,
+        sample: int = 0,
         run_id: str = "",
+        budget: RunBudget | None = None,
     ) -> list[Outcome]:
         """Have each text annotated without an SLM; see `guide`.
 
@@ -186,20 +250,36 @@ class Guidance:
             timeout_seconds: Items without an answer by then come out as errors.
             provider: Name of a provider; empty: the default one.
             style: `standard` or `cot`.
+            entities_only: Whether no relations are asked for.
+            sample: Which answer to the same prompt: 0 is the first one.
             run_id: Run that the spending is booked on.
+            budget: What the run may spend in all.
+
+        Raises:
+            ProviderNotFound: There is no such provider.
+            InvalidInput: There is no such style.
         """
+        form = annotate_form(schema, style, entities_only=entities_only)
+        batch = self._batch_of(
+            schema,
+            form,
+            provider=provider,
+            sample=sample,
+            run_id=run_id,
+            budget=budget,
+            timeout_seconds=timeout_seconds,
+        )
         examples = tuple(Demonstration(gold) for gold in demonstrations)
 
         def job(document: Document) -> _Job:
             bare = document.without_annotations()
             return _Job(
                 item=GuideItem(bare, examples),
-                build=lambda window: build_annotate(bare, demonstrations, schema, style, window),
+                build=lambda window: build_annotate(bare, demonstrations, schema, form, window),
                 predicted=bare,
             )
 
-        jobs = [job(document) for document in documents]
-        return await self._batch(jobs, schema, self._find(provider), run_id, timeout_seconds)
+        return await self._outcomes([job(document) for document in documents], batch)
 
     def _find(self, name: str) -> Provider:
         found = self._providers.get(name or self._default)
@@ -212,24 +292,34 @@ class Guidance:
             )
         return found
 
-    async def _batch(
+    def _batch_of(
         self,
-        jobs: Sequence[_Job],
         schema: TaskSchema,
-        provider: Provider,
+        form: AnswerForm,
+        *,
+        provider: str,
+        sample: int,
         run_id: str,
+        budget: RunBudget | None,
         timeout_seconds: float,
-    ) -> list[Outcome]:
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
-        return await asyncio.gather(
-            *(self._outcome(job, schema, provider, run_id, deadline) for job in jobs)
+    ) -> _Batch:
+        return _Batch(
+            schema=schema,
+            form=form,
+            answer_schema=form.json_schema(schema),
+            provider=self._find(provider),
+            sample=sample,
+            run_id=run_id,
+            budget=budget,
+            deadline=asyncio.get_running_loop().time() + timeout_seconds,
         )
 
-    async def _outcome(
-        self, job: _Job, schema: TaskSchema, provider: Provider, run_id: str, deadline: float
-    ) -> Outcome:
+    async def _outcomes(self, jobs: Sequence[_Job], batch: _Batch) -> list[Outcome]:
+        return await asyncio.gather(*(self._outcome(job, batch) for job in jobs))
+
+    async def _outcome(self, job: _Job, batch: _Batch) -> Outcome:
         try:
-            return await self._guide(job, schema, provider, run_id, deadline)
+            return await self._guide(job, batch)
         except SlcolmError as error:
             return error
         except Exception:  # noqa: BLE001  as the comment below says
@@ -237,35 +327,33 @@ class Guidance:
             _log.exception("guidance_item_failed", id=job.predicted.id)
             return SlcolmError("internal error; the service's log has it under the item's id")
 
-    async def _guide(
-        self, job: _Job, schema: TaskSchema, provider: Provider, run_id: str, deadline: float
-    ) -> Guided:
-        info = provider.info
-        prompt = await asyncio.to_thread(job.build, info.window)
+    async def _guide(self, job: _Job, batch: _Batch) -> Guided:
+        provider = batch.provider
+        prompt = await asyncio.to_thread(job.build, provider.info.window)
         completion = await self._exchange.answer(
-            provider, Request(prompt, job.item, schema), run_id=run_id, deadline=deadline
+            provider,
+            Request(prompt, job.item, batch.schema, batch.sample, batch.answer_schema),
+            run_id=batch.run_id,
+            deadline=batch.deadline,
+            budget=batch.budget,
         )
-        answer = completion.answer
-        parsed = await asyncio.to_thread(parse_answer, answer.text, job.predicted.text, schema)
-        if answer.finish_reason == _CUT_OFF:
-            parsed.repairs["cut_off"] += 1
-        revisions = compare(job.predicted.triples(), parsed.triples) if parsed.usable else ()
-        return Guided(
-            parsed=parsed,
-            revisions=revisions,
-            provider=info,
-            model=answer.model,
-            prompt_digest=request_digest(info, prompt),
-            usage=completion.usage,
-        )
+        return await asyncio.to_thread(_read, completion, job.predicted, prompt, batch)
 
 
-def _shown(item: GuideItem, options: PromptOptions) -> GuideItem:
-    """What the prompt options leave of an item, for providers that read items."""
-    return replace(
-        item,
-        prediction=item.prediction.without_annotations()
-        if options.omit_prediction
-        else item.prediction,
-        demonstrations=() if options.omit_demonstrations else item.demonstrations,
+def _read(completion: Completion, predicted: Document, prompt: Prompt, batch: _Batch) -> Guided:
+    """Read an answer and compare it with the prediction."""
+    answer, info = completion.answer, batch.provider.info
+    parsed = parse_answer(
+        answer.text, predicted.text, batch.schema, entities_only=not batch.form.relations
+    )
+    if answer.finish_reason == _CUT_OFF:
+        parsed.repairs["cut_off"] += 1
+    return Guided(
+        parsed=parsed,
+        grounded=ground(parsed.triples, parsed.entities, predicted, batch.schema),
+        revisions=compare(predicted.triples(), parsed.triples) if parsed.usable else (),
+        provider=info,
+        model=answer.model,
+        prompt_digest=request_digest(info, prompt, batch.sample),
+        usage=completion.usage,
     )

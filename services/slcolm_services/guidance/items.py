@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from slcolm_services.corpus.documents import Document
 
@@ -51,15 +51,29 @@ class PromptOptions:
 
     Attributes:
         template: Name and version, for example `guide.zh.v1`; empty: by the schema's language.
-        omit_definitions: Leave the definitions of the candidate types out.
+        omit_definitions: Leave out what types mean and which of them are candidates.
         omit_demonstrations: Leave the solved examples out.
         omit_prediction: Leave out what the SLM found.
+        max_demonstrations: Most solved examples shown, the most similar first; 0: all.
     """
 
     template: str = ""
     omit_definitions: bool = False
     omit_demonstrations: bool = False
     omit_prediction: bool = False
+    max_demonstrations: int = 0
+
+    def shown(self, item: GuideItem) -> GuideItem:
+        """What the options leave of an item."""
+        some = item.demonstrations[: self.max_demonstrations or None]
+        return replace(
+            item,
+            prediction=item.prediction.without_annotations()
+            if self.omit_prediction
+            else item.prediction,
+            demonstrations=() if self.omit_demonstrations else some,
+            candidates=() if self.omit_definitions else item.candidates,
+        )
 
 
 @dataclass(frozen=True, slots=True)

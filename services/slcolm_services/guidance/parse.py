@@ -1,36 +1,41 @@
 """Reads LLM answers: every triple that a person would find, and what had to be repaired.
 
-The ladder of `containers` gives values, `sections` sorts them, `shapes` makes tuples of mentions;
-here labels are mapped to the schema and mentions to the characters of the text. Nothing is
-guessed: what the schema or the text does not hold is counted and left out. No text makes it raise.
+The ladder of `containers` gives values, `sections` sorts them, `shapes` makes tuples of mentions,
+`mentions` finds them in the text; here labels are mapped to the schema. Nothing is guessed: what
+the schema or the text does not hold is counted and left out. No text makes it raise.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from slcolm_services.corpus.documents import Entity, Triple
 from slcolm_services.corpus.labels import normalise_label
 from slcolm_services.corpus.schema import TaskSchema
-from slcolm_services.corpus.script import find_mention
 from slcolm_services.guidance.containers import Reading, readings
 from slcolm_services.guidance.literals import Value
+from slcolm_services.guidance.mentions import MAX_MENTION_CHARS, MentionFinder, Span
 from slcolm_services.guidance.sections import Sections, read_sections
-from slcolm_services.guidance.shapes import tuples
+from slcolm_services.guidance.shapes import pieces, tuples
 
 _PAIR = 2
-_MAX_MENTION_CHARS = 500
 _MAX_FOUND = 2_000
 _MIN_PROSE_CHARS = 16
 _MAX_PROSE_CHARS = 2_000
 _MAX_MENTION_DEPTH = 3
-_BRACKETED = re.compile(r"[(（\[【].*?[)）\]】]")
-_WRAPPING = " \t\r\n\"'“”‘’「」『』《》〈〉()（）[]【】<>,，。;；:："
 _SAYS_NONE = re.compile(r"(?:关系|relations?)[\"'”]?\s*[:：]\s*(?:\{\s*\}|\[\s*\])", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class DiscontinuousEntity:
+    """A mention in several pieces of the text, from left to right."""
+
+    type: str
+    pieces: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +44,22 @@ class ParsedAnswer:
 
     Attributes:
         triples: Each once, in the order of the answer; mentions as they stand in the text.
+        ungrounded: Triples with a mention that the text does not have, as the answer has them.
         entities: Mentions of the answer's entity lists, at every place where they stand.
+        discontinuous: Mentions that the answer gives in pieces.
         explanation: The LLM's reasons; empty where it gave none.
-        usable: False when no relations could be read: the caller falls back to the SLM.
+        usable: False when what was asked for could not be read: the caller falls back to the SLM.
         repairs: What had to be repaired, by name.
         dropped: Triples left out, by reason: `unknown_type`, `not_in_text`, `wrong_arity`,
             `same_mention`, `over_limit`.
         unknown_types: Relation types outside the schema, as written, with the number of triples.
-        dropped_entities: Entities left out, by reason: `unknown_type`, `not_in_text`.
+        dropped_entities: Entities left out, by reason: `unknown_type`, `not_in_text`, `over_limit`.
     """
 
     triples: tuple[Triple, ...] = ()
+    ungrounded: tuple[Triple, ...] = ()
     entities: tuple[Entity, ...] = ()
+    discontinuous: tuple[DiscontinuousEntity, ...] = ()
     explanation: str = ""
     usable: bool = False
     repairs: Counter[str] = field(default_factory=Counter)
@@ -59,49 +68,63 @@ class ParsedAnswer:
     dropped_entities: Counter[str] = field(default_factory=Counter)
 
 
-def parse_answer(answer: str, text: str, schema: TaskSchema) -> ParsedAnswer:
+def parse_answer(
+    answer: str, text: str, schema: TaskSchema, *, entities_only: bool = False
+) -> ParsedAnswer:
     """Read an answer about `text`.
 
     Args:
         answer: What the LLM wrote, as it came.
         text: The sentence the answer is about; triples carry its own characters.
         schema: Entity and relation types that count.
+        entities_only: Whether entities were asked for and no relations.
 
     Returns:
         The triples found; `usable` is False when there is nothing to read. Never raises.
     """
-    chosen = _choose(answer, schema)
+    chosen = _choose(answer, schema, _lists_entities if entities_only else _has_relations)
     if chosen is None:
         return ParsedAnswer(explanation=_clean(answer.strip()[:_MAX_PROSE_CHARS]))
-    reading, sections = chosen
+    reading, sections, usable = chosen
+    if entities_only:
+        sections.relations = []
     return _Interpreter(text, schema, reading.repairs + sections.repairs).interpret(
-        sections, _explanation(sections.reasons, reading.outside)
+        sections, _explanation(sections.reasons, reading.outside), usable=usable
     )
 
 
-def _choose(answer: str, schema: TaskSchema) -> tuple[Reading, Sections] | None:
-    """The gentlest reading that holds relations; else the first that holds anything."""
+def _has_relations(sections: Sections) -> bool:
+    return sections.has_relations
+
+
+def _lists_entities(sections: Sections) -> bool:
+    return sections.has_entities
+
+
+def _choose(
+    answer: str, schema: TaskSchema, answers: Callable[[Sections], bool]
+) -> tuple[Reading, Sections, bool] | None:
+    """The gentlest reading that answers what was asked; else the first that holds anything."""
     partial: list[tuple[Reading, Sections]] = []
     for reading in readings(answer):
         sections = read_sections(reading.values, schema)
-        if sections.has_relations:
-            return reading, sections
+        if answers(sections):
+            return reading, sections, True
         if sections.entities or sections.reasons:
             partial.append((reading, sections))
     for reading, outer in partial:
         for reason in outer.reasons:
             for inner in readings(reason):
                 sections = read_sections(inner.values, schema)
-                if sections.has_relations:
+                if answers(sections):
                     repairs = reading.repairs + inner.repairs
                     repairs["answer_in_reasoning"] += 1
                     sections.reasons = [*outer.reasons, *sections.reasons]
-                    return replace(reading, repairs=repairs), sections
-    if _SAYS_NONE.search(answer):
-        reading, sections = partial[0] if partial else (Reading(()), Sections())
-        sections.has_relations = True
-        return reading, sections
-    return partial[0] if partial else None
+                    return replace(reading, repairs=repairs), sections, True
+    says_none = bool(_SAYS_NONE.search(answer)) and answers is _has_relations
+    if says_none and not partial:
+        return Reading(()), Sections(), True
+    return (*partial[0], says_none) if partial else None
 
 
 class _Interpreter:
@@ -110,17 +133,21 @@ class _Interpreter:
     def __init__(self, text: str, schema: TaskSchema, repairs: Counter[str]) -> None:
         self._schema = schema
         self._repairs = repairs
-        self._grounder = _Grounder(text, schema, repairs)
+        self._finder = MentionFinder(text, schema, repairs)
+        self._ungrounded: dict[Triple, None] = {}
         self._dropped: Counter[str] = Counter()
         self._unknown_types: Counter[str] = Counter()
+        self._discontinuous: dict[DiscontinuousEntity, None] = {}
         self._dropped_entities: Counter[str] = Counter()
 
-    def interpret(self, sections: Sections, explanation: str) -> ParsedAnswer:
+    def interpret(self, sections: Sections, explanation: str, *, usable: bool) -> ParsedAnswer:
         return ParsedAnswer(
             triples=self._triples(sections.relations),
+            ungrounded=tuple(self._ungrounded),
             entities=self._entities(sections.entities),
+            discontinuous=tuple(self._discontinuous),
             explanation=explanation,
-            usable=sections.has_relations,
+            usable=usable,
             repairs=self._repairs,
             dropped=self._dropped,
             unknown_types=self._unknown_types,
@@ -136,13 +163,14 @@ class _Interpreter:
             for members in tuples(value, self._repairs):
                 if label is None:
                     self._dropped["unknown_type"] += 1
-                    self._unknown_types[_clean(raw.strip())[:_MAX_MENTION_CHARS]] += 1
+                    self._unknown_types[_clean(raw.strip())[:MAX_MENTION_CHARS]] += 1
+                    continue
+                if len(found) + len(self._ungrounded) >= _MAX_FOUND:
+                    self._dropped["over_limit"] += 1
                     continue
                 triple = self._triple(members, label)
                 if triple in found:
                     self._repairs["duplicate_triple"] += 1
-                elif triple and len(found) >= _MAX_FOUND:
-                    self._dropped["over_limit"] += 1
                 elif triple:
                     found[triple] = None
         return tuple(found)
@@ -153,9 +181,11 @@ class _Interpreter:
             # five was right, of all other pairs two in three: they are not worth guessing.
             self._dropped["wrong_arity"] += 1
             return None
-        head, tail = (self._grounder.ground(member) for member in members)
+        head, tail = (self._finder.ground(member) for member in members)
         if head is None or tail is None:
             self._dropped["not_in_text"] += 1
+            first, second = (_clean(member)[:MAX_MENTION_CHARS] for member in members)
+            self._ungrounded[Triple(first, second, label)] = None
             return None
         if head == tail:
             self._dropped["same_mention"] += 1
@@ -170,69 +200,58 @@ class _Interpreter:
                 name
             )
             for mention in _mentions(value, 0):
-                grounded = self._grounder.ground(mention)
                 if kind is None:
                     self._dropped_entities["unknown_type"] += 1
-                elif grounded is None:
+                elif len(found) + len(self._discontinuous) >= _MAX_FOUND:
+                    self._dropped_entities["over_limit"] += 1
+                elif places := self._places(mention):
+                    found |= {Entity(kind.name, *place): None for place in places}
+                elif in_pieces := self._pieces(mention):
+                    self._discontinuous[DiscontinuousEntity(kind.name, in_pieces)] = None
+                else:
                     self._dropped_entities["not_in_text"] += 1
-                elif len(found) < _MAX_FOUND:
-                    for start, end in self._grounder.places(grounded):
-                        found[Entity(kind.name, start, end)] = None
         return tuple(found)
 
+    def _places(self, mention: str | tuple[str, ...]) -> list[Span]:
+        """Where a mention stands in one piece."""
+        if isinstance(mention, tuple):
+            return []
+        grounded = self._finder.ground(mention)
+        return [] if grounded is None else self._finder.places(grounded)
 
-def _mentions(value: Value, depth: int) -> Iterator[str]:
-    """Mentions in the value of an entity type: text, [text, probability], {text: ...}."""
+    def _pieces(self, mention: str | tuple[str, ...]) -> tuple[Span, ...]:
+        """Where the pieces of a mention stand closest together, in order; empty if they do not."""
+        if isinstance(mention, str):
+            return ()
+        grounded = [self._finder.ground(piece) for piece in mention]
+        places = [self._finder.places(piece) if piece else [] for piece in grounded]
+        found = []
+        for first in places[0]:
+            spans = [first]
+            for further in places[1:]:
+                after = next((span for span in further if span[0] >= spans[-1][1]), None)
+                if after is None:
+                    break
+                spans.append(after)
+            if len(spans) == len(places):
+                found.append(tuple(spans))
+        return min(found, key=lambda spans: spans[-1][1] - spans[0][0], default=())
+
+
+def _mentions(value: Value, depth: int) -> Iterator[str | tuple[str, ...]]:
+    """Mentions in the value of an entity type: text, [text, probability], {text: ...}, pieces."""
     if isinstance(value, str) and value.strip():
         yield value
     elif depth < _MAX_MENTION_DEPTH and isinstance(value, list):
         for item in value:
             yield from _mentions(item, depth + 1)
     elif depth < _MAX_MENTION_DEPTH and isinstance(value, dict):
+        in_pieces = pieces(value)
+        if in_pieces:
+            yield in_pieces[0] if len(in_pieces) == 1 else in_pieces
+            return
         for key in value:
             yield from _mentions(key, depth + 1)
-
-
-class _Grounder:
-    """Maps what the LLM wrote to the characters of one text."""
-
-    def __init__(self, text: str, schema: TaskSchema, repairs: Counter[str]) -> None:
-        self._text = text
-        self._type_words = re.compile(
-            "|".join(re.escape(kind.label) for kind in schema.entity_types) or r"(?!)"
-        )
-        self._repairs = repairs
-        self._places: dict[str, list[tuple[int, int]]] = {}
-
-    def places(self, mention: str) -> list[tuple[int, int]]:
-        """Where a mention stands in the text, script variants folded."""
-        if mention not in self._places:
-            usable = 0 < len(mention) <= _MAX_MENTION_CHARS and not mention.isspace()
-            self._places[mention] = find_mention(self._text, mention) if usable else []
-        return self._places[mention]
-
-    def ground(self, written: str) -> str | None:
-        """The mention as it stands in the text, or None when it does not stand there."""
-        for candidate in self._candidates(written):
-            places = self.places(candidate)
-            if places:
-                if candidate != written:
-                    self._repairs["mention_trimmed"] += 1
-                if candidate in self._text:
-                    return candidate
-                self._repairs["script_variant"] += 1
-                start, end = places[0]
-                return self._text[start:end]
-        return None
-
-    def _candidates(self, written: str) -> Iterator[str]:
-        yield written
-        if len(written) > _MAX_MENTION_CHARS:
-            return
-        stripped = written.strip(_WRAPPING)
-        yield stripped
-        yield _BRACKETED.sub("", stripped).strip(_WRAPPING)
-        yield self._type_words.sub("", stripped).strip(_WRAPPING)
 
 
 def _explanation(reasons: list[str], outside: str) -> str:

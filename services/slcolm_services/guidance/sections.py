@@ -11,7 +11,7 @@ from typing import TypeGuard
 from slcolm_services.corpus.labels import normalise_label
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.guidance.literals import Unreadable, Value, read_value
-from slcolm_services.guidance.shapes import TYPES, head_and_tail, role
+from slcolm_services.guidance.shapes import TYPES, head_and_tail, pieces, role
 
 _MAX_DEPTH = 6
 _TRIPLE = 3
@@ -31,6 +31,7 @@ class Sections:
         relations: (type as written, value) in order.
         reasons: The LLM's reasons, in order.
         has_relations: Whether the answer has a section for relations, even an empty one.
+        has_entities: Likewise for entities.
         repairs: What had to be repaired, by name.
     """
 
@@ -38,6 +39,7 @@ class Sections:
     relations: list[tuple[str, Value]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     has_relations: bool = False
+    has_entities: bool = False
     repairs: Counter[str] = field(default_factory=Counter)
 
 
@@ -76,6 +78,7 @@ class _Reader:
     def _field(self, key: str, value: Value, depth: int) -> None:
         name = key.strip(" \n\t:：")
         if name in self.schema.entities_by_label or name in self.schema.entities_by_name:
+            self.found.has_entities = True
             self.found.entities.append((name, value))
         elif normalise_label(name, self.schema) is not None:
             self.found.has_relations = True
@@ -96,6 +99,8 @@ class _Reader:
             self.found.reasons.append(value)
         elif _REASONS.search(name) and isinstance(value, list):
             self.found.reasons.extend(item for item in value if isinstance(item, str))
+        elif _REASONS.search(name) and _is_steps(value):
+            self.found.reasons.extend(f"{step}: {item}" for step, item in value.items() if item)
         elif isinstance(value, dict):
             # Reasoning that broke out of its string becomes a key above the real answer.
             self.found.repairs["stray_key"] += 1
@@ -113,8 +118,8 @@ class _Reader:
             self._relation_object(value, depth)
         elif isinstance(value, list):
             for item in value:
-                if _is_text_list(item, _TRIPLE):
-                    self._labelled(item)
+                if _is_text_list(triple := _without_numbers(item), _TRIPLE):
+                    self._labelled(triple)
                 else:
                     self._relation_section(item, depth + 1)
         elif isinstance(value, str) and value.strip():
@@ -130,7 +135,6 @@ class _Reader:
     def _relation_object(self, value: dict[str, Value], depth: int) -> None:
         label, pair = role(value, TYPES), head_and_tail(value)
         if pair and isinstance(label, str):
-            self.found.repairs["labelled_triple"] += 1
             self.found.relations.append((label, [list(pair)]))
             return
         for key, item in value.items():
@@ -156,6 +160,7 @@ class _Reader:
         self.found.relations.append((triple[index], [rest]))
 
     def _entity_section(self, value: Value) -> None:
+        self.found.has_entities = True
         if isinstance(value, dict):
             self.found.entities.extend(value.items())
         elif isinstance(value, list):
@@ -165,13 +170,27 @@ class _Reader:
                     text = role(item, ("text", "mention", "name", "entity", "实体", "名称", "文本"))
                     if isinstance(label, str) and isinstance(text, str):
                         self.found.entities.append((label, [text]))
+                    elif isinstance(label, str) and pieces(item):
+                        self.found.entities.append((label, [item]))
                     else:
                         self.found.entities.extend(item.items())
+
+
+def _is_steps(value: Value) -> TypeGuard[dict[str, str]]:
+    """Whether this is reasoning by named steps."""
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
 def _is_pairs(value: Value) -> bool:
     """Whether this is a list of lists: what stands under a relation type, never under a type."""
     return isinstance(value, list) and any(isinstance(item, list) for item in value)
+
+
+def _without_numbers(value: Value) -> Value:
+    """The list without the probabilities that stand beside the texts."""
+    if not isinstance(value, list):
+        return value
+    return [item for item in value if isinstance(item, bool) or not isinstance(item, float | int)]
 
 
 def _is_text_list(value: Value, length: int) -> TypeGuard[list[str]]:
@@ -185,6 +204,8 @@ def _is_text_list(value: Value, length: int) -> TypeGuard[list[str]]:
 def _holds_triples(value: Value) -> bool:
     """Whether this is a list of triples that name their types themselves."""
     return isinstance(value, list) and any(
-        head_and_tail(item) is not None if isinstance(item, dict) else _is_text_list(item, _TRIPLE)
+        head_and_tail(item) is not None
+        if isinstance(item, dict)
+        else _is_text_list(_without_numbers(item), _TRIPLE)
         for item in value
     )

@@ -11,31 +11,24 @@ from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
 from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import FieldViolation, SlcolmError, TextTooLong
 from slcolm_services.guidance.config import GuidanceConfig
-from slcolm_services.guidance.core import Guidance, Guided, Outcome
-from slcolm_services.guidance.items import Candidate, Demonstration, GuideItem, PromptOptions
-from slcolm_services.guidance.revisions import Revision, RevisionKind
-from slcolm_services.guidance.usage import Usage
+from slcolm_services.guidance.core import Guidance, Outcome
+from slcolm_services.guidance.items import GuideItem
+from slcolm_services.guidance.wire import (
+    budget_from_wire,
+    guided_to_wire,
+    item_from_wire,
+    options_from_wire,
+    sample_from_wire,
+    usage_to_wire,
+)
 from slcolm_services.runtime.paging import page
 from slcolm_services.runtime.status import status_of
-from slcolm_services.runtime.wire import (
-    check_batch,
-    document_from_wire,
-    entity_to_wire,
-    schema_from_wire,
-    triple_to_wire,
-)
+from slcolm_services.runtime.wire import check_batch, document_from_wire, schema_from_wire
 
 _MARGIN_SECONDS = 0.25
 """Kept of the caller's deadline, so that the answers that are there still reach the caller."""
 
 _NO_DEADLINE_SECONDS = 600.0
-
-_KINDS = {
-    RevisionKind.KEPT: guidance_pb2.REVISION_KIND_KEPT,
-    RevisionKind.DROPPED: guidance_pb2.REVISION_KIND_DROPPED,
-    RevisionKind.RELABELLED: guidance_pb2.REVISION_KIND_RELABELLED,
-    RevisionKind.ADDED: guidance_pb2.REVISION_KIND_ADDED,
-}
 
 
 class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
@@ -62,15 +55,18 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
             schema_from_wire(request.schema),
             timeout_seconds=_remaining(context.time_remaining()),
             provider=request.provider,
-            options=_options(request.options),
+            options=options_from_wire(request.options),
+            sample=sample_from_wire(request.sample),
             run_id=request.run_id,
+            budget=budget_from_wire(request),
         )
         return guidance_pb2.GuideResponse(
             results=[
                 guidance_pb2.GuideResult(id=item.prediction.id, error=status_of(outcome))
                 if isinstance(outcome, SlcolmError)
                 else guidance_pb2.GuideResult(
-                    id=item.prediction.id, guided=self._guided(outcome, item.prediction.text)
+                    id=item.prediction.id,
+                    guided=guided_to_wire(outcome, item.prediction.text, self._config.currency),
                 )
                 for item, outcome in zip(items, outcomes, strict=True)
             ]
@@ -95,14 +91,18 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
             timeout_seconds=_remaining(context.time_remaining()),
             provider=request.provider,
             style=request.style or "standard",
+            entities_only=request.entities_only,
+            sample=sample_from_wire(request.sample),
             run_id=request.run_id,
+            budget=budget_from_wire(request),
         )
         return guidance_pb2.AnnotateResponse(
             results=[
                 guidance_pb2.AnnotateResult(id=document.id, error=status_of(outcome))
                 if isinstance(outcome, SlcolmError)
                 else guidance_pb2.AnnotateResult(
-                    id=document.id, annotation=self._guided(outcome, document.text)
+                    id=document.id,
+                    annotation=guided_to_wire(outcome, document.text, self._config.currency),
                 )
                 for document, outcome in zip(documents, outcomes, strict=True)
             ]
@@ -120,7 +120,11 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
         items = self._items(request.items)
         info = self._guidance.provider(request.provider)
         rendered = await self._guidance.render(
-            items, schema_from_wire(request.schema), request.provider, _options(request.options)
+            items,
+            schema_from_wire(request.schema),
+            request.provider,
+            options_from_wire(request.options),
+            sample=sample_from_wire(request.sample),
         )
         return guidance_pb2.RenderPromptResponse(
             prompts=[
@@ -128,17 +132,18 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
                     id=item.prediction.id,
                     messages=[
                         guidance_pb2.Message(role=message.role, content=message.content)
-                        for message in prompt.messages
+                        for message in shown.prompt.messages
                     ],
-                    prompt_digest=digest,
-                    prompt_tokens=prompt.tokens,
+                    prompt_digest=shown.digest,
+                    prompt_tokens=shown.prompt.tokens,
                     cost=info.prices.cost(
-                        prompt=prompt.tokens, completion=info.window.answer_tokens
+                        prompt=shown.prompt.tokens, completion=info.window.answer_tokens
                     ),
                     currency=info.prices.currency,
-                    shortened=prompt.shortened,
+                    shortened=shown.prompt.shortened,
+                    answered=shown.answered,
                 )
-                for item, (prompt, digest) in zip(items, rendered, strict=True)
+                for item, shown in zip(items, rendered, strict=True)
             ]
         )
 
@@ -177,7 +182,9 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
         """Tell what was spent."""
         del context
         spending = await self._guidance.spending(request.run_id)
-        response = guidance_pb2.GetUsageResponse(usage=self._usage(spending.usage))
+        response = guidance_pb2.GetUsageResponse(
+            usage=usage_to_wire(spending.usage, self._config.currency)
+        )
         if spending.since is not None:
             response.since_time.FromDatetime(spending.since)
         return response
@@ -185,17 +192,7 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
     def _items(self, messages: Sequence[guidance_pb2.GuideItem]) -> list[GuideItem]:
         documents = self._documents([item.prediction for item in messages], "items", "prediction")
         return [
-            GuideItem(
-                prediction=document,
-                demonstrations=tuple(
-                    _demonstration(example, f"items[{index}].demonstrations[{place}]")
-                    for place, example in enumerate(message.demonstrations)
-                ),
-                candidates=tuple(
-                    Candidate(candidate.type, candidate.score, tuple(candidate.triggers))
-                    for candidate in message.candidates
-                ),
-            )
+            item_from_wire(message, document, f"items[{index}]")
             for index, (message, document) in enumerate(zip(messages, documents, strict=True))
         ]
 
@@ -215,63 +212,6 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
                 )
             documents.append(document_from_wire(message, place))
         return documents
-
-    def _guided(self, guided: Guided, text: str) -> guidance_pb2.Guided:
-        parsed = guided.parsed
-        return guidance_pb2.Guided(
-            triples=[triple_to_wire(triple) for triple in parsed.triples],
-            entities=[entity_to_wire(entity, text) for entity in parsed.entities],
-            revisions=[_revision(revision) for revision in guided.revisions],
-            explanation=parsed.explanation,
-            usable=parsed.usable,
-            repairs=parsed.repairs,
-            dropped=parsed.dropped,
-            origin=guidance_pb2.AnswerOrigin(
-                provider=guided.provider.name,
-                model=guided.model,
-                prompt_digest=guided.prompt_digest,
-                offline_rules=guided.provider.offline_rules,
-                replayed=guided.provider.replayed,
-                usage=self._usage(guided.usage),
-            ),
-            offset_unit=common_pb2.OFFSET_UNIT_UNICODE_CODE_POINTS,
-        )
-
-    def _usage(self, usage: Usage) -> guidance_pb2.Usage:
-        return guidance_pb2.Usage(
-            calls=usage.calls,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            cost=usage.cost,
-            currency=self._config.currency,
-        )
-
-
-def _demonstration(message: common_pb2.Demonstration, field: str) -> Demonstration:
-    return Demonstration(
-        gold=document_from_wire(message.gold, f"{field}.gold"),
-        prediction=document_from_wire(message.prediction, f"{field}.prediction")
-        if message.HasField("prediction")
-        else None,
-    )
-
-
-def _options(message: guidance_pb2.PromptOptions) -> PromptOptions:
-    return PromptOptions(
-        template=message.template,
-        omit_definitions=message.omit_definitions,
-        omit_demonstrations=message.omit_demonstrations,
-        omit_prediction=message.omit_prediction,
-    )
-
-
-def _revision(revision: Revision) -> guidance_pb2.Revision:
-    return guidance_pb2.Revision(
-        kind=_KINDS[revision.kind],
-        triple=triple_to_wire(revision.triple),
-        previous_type=revision.previous_type or "",
-    )
 
 
 def _remaining(seconds: float | None) -> float:

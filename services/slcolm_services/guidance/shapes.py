@@ -10,9 +10,12 @@ from slcolm_services.guidance.literals import Unreadable, Value, read_value
 
 _MAX_DEPTH = 6
 _PAIR = 2
+_SEPARATOR = re.compile(r"\s*(?:->|→|—|,|，|、|;|；|(?<![A-Za-z0-9])-|-(?![A-Za-z0-9]))\s*")
 _PROBABILITY = re.compile(r"\s*(?:[01](?:\.\d*)?|\.\d+)\s*")
 _HEADS = ("head", "subject", "source", "主体", "头实体", "主语", "实体1")
 _TAILS = ("tail", "object", "target", "客体", "尾实体", "宾语", "实体2")
+_PIECES = ("pieces", "fragments", "spans", "片段")
+_MAX_PIECES = 8
 TYPES = ("type", "relation", "predicate", "label", "关系", "关系类型", "类型")
 """Keys under which an object that stands for a triple names its type."""
 
@@ -49,6 +52,15 @@ def head_and_tail(value: dict[str, Value]) -> tuple[str, str] | None:
     """Head and tail of an object that stands for one triple; None for any other object."""
     head, tail = role(value, _HEADS), role(value, _TAILS)
     return (head, tail) if isinstance(head, str) and isinstance(tail, str) else None
+
+
+def pieces(value: dict[str, Value]) -> tuple[str, ...]:
+    """Pieces of an object that stands for a mention in several pieces; empty for any other."""
+    found = role(value, _PIECES)
+    if not isinstance(found, list) or not 0 < len(found) <= _MAX_PIECES:
+        return ()
+    texts = tuple(piece for piece in found if isinstance(piece, str) and piece.strip())
+    return texts if len(texts) == len(found) else ()
 
 
 def _from_object(
@@ -97,6 +109,11 @@ def _from_mentions(
         yield tuple(mentions)
         return
     yield from zip(mentions[::2], mentions[1::2], strict=True)
+
+
+def _split(value: str) -> tuple[str, ...]:
+    """The mentions of a string such as `甲-某官`; a hyphen inside a Latin word parts nothing."""
+    return tuple(part for part in _SEPARATOR.split(value.strip()) if part)
 
 
 def _without_probabilities(value: list[Value], repairs: Counter[str]) -> list[Value]:

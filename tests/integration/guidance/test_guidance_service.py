@@ -94,8 +94,57 @@ async def test_recorded_answers_are_found_by_their_sentence(
     assert [triple.type for triple in found.guided.triples] == ["父"]
     assert found.guided.explanation == "甲子乙。"
     assert dict(found.guided.dropped) == {"unknown_type": 1}
+    (relation,) = found.guided.relations
+    ends = [found.guided.entities[end] for end in (relation.head, relation.tail)]
+    assert [(end.text, end.type) for end in ends] == [("甲", "PER"), ("乙", "PER")]
+    assert all(items[0].prediction.text[end.start : end.end] == end.text for end in ends)
     assert missing.WhichOneof("outcome") == "error"
     assert missing.error.code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+async def test_samples_are_the_further_recorded_answers(
+    schema: TaskSchema, items: list[GuideItem], recorded: str
+) -> None:
+    config = GuidanceConfig(provider="replay", recordings=(recorded,))
+    wire = request(items[:1], schema)
+    reasons = []
+    async with serving(config) as stub:
+        for sample in range(3):
+            wire.sample = sample
+            response = await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
+            (result,) = response.results
+            reasons.append((result.guided.usable, result.error.code))
+    not_found = grpc.StatusCode.NOT_FOUND.value[0]
+    assert reasons == [(True, 0), (False, 0), (False, not_found)]
+
+
+async def test_the_rules_have_one_answer(schema: TaskSchema, items: list[GuideItem]) -> None:
+    wire = request(items[:1], schema)
+    wire.sample = 1
+    async with serving(GuidanceConfig()) as stub:
+        response = await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
+    assert response.results[0].error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+
+
+async def test_a_triple_that_the_text_does_not_have_is_given_as_the_answer_has_it(
+    tmp_path: Path, schema: TaskSchema, items: list[GuideItem]
+) -> None:
+    raw = {
+        "真实的实体": {"人物": ["甲", "龙王", {"片段": ["甲", "乙"]}]},
+        "真实的关系": [{"类型": "父", "主体": "甲", "客体": "龙王"}],
+    }
+    path = tmp_path / "recording.jsonl"
+    line = {"id": "a", "text": items[0].prediction.text, "llm_raw": raw}
+    path.write_text(json.dumps(line), encoding="utf-8")
+    async with serving(GuidanceConfig(provider="replay", recordings=(str(path),))) as stub:
+        response = await stub.Guide(request(items[:1], schema), timeout=_TIMEOUT_SECONDS)
+    guided = response.results[0].guided
+    assert not guided.triples
+    assert [(found.head, found.tail) for found in guided.ungrounded] == [("甲", "龙王")]
+    assert dict(guided.dropped) == {"not_in_text": 1, "entity_not_in_text": 1}
+    (in_pieces,) = guided.discontinuous_entities
+    text = items[0].prediction.text
+    assert [text[piece.start : piece.end] for piece in in_pieces.pieces] == ["甲", "乙"]
 
 
 async def test_texts_are_annotated_without_a_small_model(
@@ -157,6 +206,10 @@ async def test_lists_its_providers_and_what_was_spent(recorded: str) -> None:
     ("change", "code"),
     [
         (lambda wire: setattr(wire, "provider", "gpt"), grpc.StatusCode.NOT_FOUND),
+        (lambda wire: setattr(wire.options, "template", "guide.zh.v99"), None),
+        (lambda wire: setattr(wire.options, "max_demonstrations", -1), None),
+        (lambda wire: setattr(wire, "sample", -1), None),
+        (lambda wire: setattr(wire.budget, "max_cost", 1.0), None),
         (lambda wire: wire.items[1].prediction.MergeFrom(wire.items[0].prediction), None),
         (lambda wire: wire.schema.Clear(), grpc.StatusCode.INVALID_ARGUMENT),
         (
@@ -179,15 +232,3 @@ async def test_a_wrong_request_is_refused_as_a_whole(
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
     assert caught.value.code() is (code or grpc.StatusCode.INVALID_ARGUMENT)
-
-
-async def test_an_unknown_template_costs_the_items_and_names_the_field(
-    schema: TaskSchema, items: list[GuideItem]
-) -> None:
-    wire = request(items, schema)
-    wire.options.template = "guide.zh.v99"
-    async with serving(GuidanceConfig()) as stub:
-        response = await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
-    assert {result.error.code for result in response.results} == {
-        grpc.StatusCode.INVALID_ARGUMENT.value[0]
-    }

@@ -67,9 +67,11 @@ FATHER = Triple("甲", "乙", "父")
         ('{"任职&爵位&谥号": [["甲","某官"]]}', [OFFICE], "label"),
         ('{"任职 ": [["甲","某官"]]}', [OFFICE], None),
         ('{"关系":{"其他关系": [["甲","乙"]]}}', [Triple("甲", "乙", "其他")], "label"),
-        ('{"relations":[{"head":"甲","type":"父","tail":"乙"}]}', [FATHER], "labelled_triple"),
+        ('{"relations":[{"head":"甲","type":"父","tail":"乙"}]}', [FATHER], None),
+        ('{"关系":[{"类型":"父","主体":"甲","客体":"乙"}]}', [FATHER], None),
+        ('{"关系":[["父","甲","乙",0.9]]}', [FATHER], "labelled_triple"),
         ('{"relations":[["甲","父","乙"],["甲","乙","父"]]}', [FATHER], "labelled_triple"),
-        ('[{"head":"甲","relation":"父","tail":"乙"}]', [FATHER], "labelled_triple"),
+        ('[{"head":"甲","relation":"父","tail":"乙"}]', [FATHER], None),
         (
             '{"思考过程": "首先……\\\\", ", ": {"人物": []}, "真实的关系": {"父": [["甲","乙"]]}}',
             [FATHER],

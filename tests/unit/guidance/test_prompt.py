@@ -12,13 +12,21 @@ from hypothesis import strategies as st
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import InvalidInput, PromptTooLong
-from slcolm_services.guidance.items import Candidate, Demonstration, GuideItem, PromptOptions
+from slcolm_services.guidance.items import (
+    Candidate,
+    Demonstration,
+    GuideItem,
+    Prompt,
+    PromptOptions,
+)
 from slcolm_services.guidance.parse import parse_answer
 from slcolm_services.guidance.prompt import (
     Window,
+    annotate_form,
     build_annotate,
     build_guide,
     estimate_tokens,
+    guide_form,
     guide_templates,
 )
 
@@ -44,14 +52,19 @@ def item(demonstrations: int = 1) -> GuideItem:
     )
 
 
+def whole(prompt: Prompt) -> str:
+    return "\n".join(message.content for message in prompt.messages)
+
+
 def test_shows_everything_an_answer_needs(schema: TaskSchema) -> None:
     system, user = build_guide(item(), schema, PromptOptions(), WIDE).messages
     assert (system.role, user.role) == ("system", "user")
     assert all(kind.name in system.content for kind in schema.relation_types)
-    assert "任职（人物→职官）" in system.content
-    assert "父：一个人物是另一个人物的父亲" in user.content
-    assert '{"任职":[["甲","某官",0.912]]}' in user.content
-    assert '{"父":[["丙","丁"]]}' in user.content
+    assert "任职（人物→职官；常见）：人物担任某个官职" in system.content
+    assert "父（人物→人物）：一个人物是另一个人物的父亲" in system.content
+    assert '父（["子"]）、任职' in user.content
+    assert '[["任职","甲","某官",0.91]]' in user.content
+    assert '[{"类型":"父","主体":"丙","客体":"丁"}]' in user.content
 
 
 def test_the_part_that_is_the_same_for_every_text_comes_first(schema: TaskSchema) -> None:
@@ -67,13 +80,31 @@ def test_the_part_that_is_the_same_for_every_text_comes_first(schema: TaskSchema
     ("options", "gone"),
     [
         (PromptOptions(omit_definitions=True), "一个人物是另一个人物的父亲"),
+        (PromptOptions(omit_definitions=True), '父（["子"]）'),
         (PromptOptions(omit_demonstrations=True), "丙之子丁"),
-        (PromptOptions(omit_prediction=True), "0.912"),
+        (PromptOptions(omit_demonstrations=True), "遵循示例"),
+        (PromptOptions(omit_prediction=True), "0.91"),
+        (PromptOptions(omit_prediction=True), "小模型"),
     ],
 )
-def test_each_part_can_be_left_out(schema: TaskSchema, options: PromptOptions, gone: str) -> None:
-    assert gone in build_guide(item(), schema, PromptOptions(), WIDE).messages[1].content
-    assert gone not in build_guide(item(), schema, options, WIDE).messages[1].content
+def test_each_part_can_be_left_out_and_is_not_spoken_of(
+    schema: TaskSchema, options: PromptOptions, gone: str
+) -> None:
+    assert gone in whole(build_guide(item(), schema, PromptOptions(), WIDE))
+    assert gone not in whole(build_guide(item(), schema, options, WIDE))
+
+
+def test_shows_as_many_demonstrations_as_asked_for(schema: TaskSchema) -> None:
+    user = build_guide(item(3), schema, PromptOptions(max_demonstrations=2), WIDE).messages[1]
+    assert "续1" in user.content
+    assert "续2" not in user.content
+
+
+def test_trigger_words_inside_others_are_not_shown(schema: TaskSchema) -> None:
+    words = Candidate("父", 1.0, ("之子", "子", "之", "父", "生", "育"))
+    guided = GuideItem(document("q"), (), (words,))
+    user = build_guide(guided, schema, PromptOptions(), WIDE).messages[1]
+    assert '父（["之子","父","生"]）' in user.content
 
 
 def test_the_language_of_the_task_chooses_the_template(schema: TaskSchema) -> None:
@@ -108,50 +139,54 @@ def test_least_similar_demonstrations_go_first_then_definitions(schema: TaskSche
     assert less.shortened == ("1 of 3 demonstrations",)
     assert "续0" in less.messages[1].content
     assert "续2" not in less.messages[1].content
-    bare = build_guide(
-        GuideItem(item().prediction),
-        schema,
-        PromptOptions(),
-        WIDE,
-    )
-    least = build_guide(item(3), schema, PromptOptions(), Window(bare.tokens, 0))
-    assert least.shortened == (
-        "3 of 3 demonstrations",
-        "definitions of the candidate relation types",
-    )
+    bare = build_guide(item(3), schema, PromptOptions(omit_demonstrations=True), WIDE)
+    least = build_guide(item(3), schema, PromptOptions(), Window(bare.tokens - 1, 0))
+    assert least.shortened == ("3 of 3 demonstrations", "definitions of the types")
+    assert "人物担任" not in least.messages[0].content
     with pytest.raises(PromptTooLong) as caught:
-        build_guide(item(3), schema, PromptOptions(), Window(bare.tokens, 1))
+        build_guide(item(3), schema, PromptOptions(), Window(bare.tokens, 200))
     assert caught.value.metadata["id"] == "q"
 
 
 @pytest.mark.parametrize("style", ["standard", "cot"])
 @pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("entities_only", [False, True])
 def test_texts_can_be_annotated_without_a_small_model(
-    schema: TaskSchema, style: str, language: str
+    schema: TaskSchema, style: str, language: str, entities_only: bool
 ) -> None:
     task = dataclasses.replace(schema, language=language)
     solved = item().demonstrations[0].gold
-    prompt = build_annotate(document("q"), [solved], task, style, WIDE)
-    assert "0.98" not in prompt.messages[1].content
-    assert '{"父":[["丙","丁"]]}' in prompt.messages[1].content
-    short = build_annotate(document("q"), [solved], task, style, Window(prompt.tokens - 1, 0))
+    form = annotate_form(task, style, entities_only=entities_only)
+    prompt = build_annotate(document("q"), [solved], task, form, WIDE)
+    system, user = prompt.messages
+    assert "0.9" not in user.content
+    assert '"人物":["丙","丁"]' in user.content
+    assert ('"丙"' in user.content.replace('["丙","丁"]', "")) is not entities_only
+    assert ("任职" in system.content) is not entities_only
+    assert (f'"{form.keys.steps[3]}":"…"' in system.content) is (style == "cot")
+    short = build_annotate(document("q"), [solved], task, form, Window(prompt.tokens - 1, 0))
     assert short.shortened == ("1 of 1 demonstrations",)
-    with pytest.raises(InvalidInput):
-        build_annotate(document("q"), [], task, "poem", WIDE)
+
+
+def test_an_unknown_style_of_annotation_is_refused(schema: TaskSchema) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        annotate_form(schema, "poem", entities_only=False)
+    assert caught.value.violations[0].field == "style"
 
 
 @pytest.mark.parametrize("name", guide_templates())
-def test_the_form_that_a_template_asks_for_can_be_read(schema: TaskSchema, name: str) -> None:
-    """The worked answer in the prompt goes through the parser without a repair."""
-    system = build_guide(item(), schema, PromptOptions(template=name), WIDE).messages[0].content
-    worked = next(line for line in system.split("\n") if line.startswith("{"))
-    parsed = parse_answer(worked, "甲为某官，子乙。", schema)
+def test_a_template_shows_the_form_that_it_asks_for(schema: TaskSchema, name: str) -> None:
+    """The skeleton in the prompt goes through the parser without a repair."""
+    options = PromptOptions(template=name)
+    system = build_guide(item(), schema, options, WIDE).messages[0].content
+    shown = next(line for line in system.split("\n") if line.startswith("{"))
+    assert json.loads(shown) == guide_form(schema, options).skeleton(schema)
+    parsed = parse_answer(shown, "甲为某官，子乙。", schema)
     assert parsed.usable
-    assert parsed.explanation
     assert not parsed.repairs
 
 
 def test_wide_characters_count_as_tokens() -> None:
     assert estimate_tokens("") == 0
-    assert estimate_tokens("甲乙") == 2
+    assert estimate_tokens("甲乙丙丁") == 5
     assert estimate_tokens("abcd") == 2

@@ -7,8 +7,8 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from slcolm_services.corpus.documents import Triple
-from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.errors import FieldViolation, InvalidInput
+from slcolm_services.guidance.answer_form import KEYS, AnswerForm, mentions_by_label
 from slcolm_services.guidance.ledger import Answer
 from slcolm_services.guidance.prompt import Window, prompt_language
 from slcolm_services.guidance.providers.base import Completion, ProviderInfo, Request
@@ -17,7 +17,7 @@ from slcolm_services.guidance.rules import Finding, Revised, revise
 MODEL = "offline-rules"
 """Name that the stand-in gives instead of a model's."""
 
-_VERSION = 1
+_VERSION = 2
 _WORDS = {
     "zh": {
         "head": "离线规则（不是语言模型）。",
@@ -33,10 +33,6 @@ _WORDS = {
         "wording": 'Added {triple}: same wording as an example, "{evidence}". ',
         "trigger": 'Added {triple}: only the trigger word "{evidence}" between them. ',
     },
-}
-_KEYS = {
-    "zh": ("思考过程", "真实的实体", "真实的关系"),
-    "en": ("reasoning", "entities", "relations"),
 }
 
 
@@ -68,20 +64,30 @@ class OfflineProvider:
         """Nothing to let go of."""
 
     async def complete(self, request: Request, *, deadline: float) -> Completion:
-        """Answer by rules."""
+        """Answer by rules.
+
+        Raises:
+            InvalidInput: Another sample than the first is asked for.
+        """
         del deadline
+        if request.sample:
+            raise InvalidInput(
+                f"the offline rules have one answer to a text, not a sample {request.sample}",
+                violations=[FieldViolation("sample", "must be 0 for the offline rules")],
+            )
         text = await asyncio.to_thread(self._answer, request)
         return Completion(Answer(text, MODEL))
 
     def _answer(self, request: Request) -> str:
         revised = revise(request.item, request.schema, min_probability=self._min_probability)
         language = prompt_language(request.schema)
-        reasons, entities, relations = _KEYS[language]
+        keys = KEYS[language]
+        text = request.item.prediction.text
         return json.dumps(
             {
-                reasons: _explain(revised, language),
-                entities: _entities(revised, request.item.prediction.text, request.schema),
-                relations: _by_type(revised.triples),
+                keys.reasoning: _explain(revised, language),
+                keys.entities: mentions_by_label(revised.entities, text, request.schema),
+                keys.relations: AnswerForm(language).relation_list(revised.triples),
             },
             ensure_ascii=False,
         )
@@ -97,19 +103,3 @@ def _explain(revised: Revised, language: str) -> str:
         )
         for finding in findings
     )
-
-
-def _entities(revised: Revised, text: str, schema: TaskSchema) -> dict[str, list[str]]:
-    labels = {kind.name: kind.label for kind in schema.entity_types}
-    listed: dict[str, dict[str, None]] = {}
-    for entity in revised.entities:
-        mentions = listed.setdefault(labels.get(entity.type, entity.type), {})
-        mentions[text[entity.start : entity.end]] = None
-    return {label: list(mentions) for label, mentions in listed.items()}
-
-
-def _by_type(triples: Iterable[Triple]) -> dict[str, list[list[str]]]:
-    listed: dict[str, list[list[str]]] = {}
-    for triple in triples:
-        listed.setdefault(triple.type, []).append([triple.head, triple.tail])
-    return listed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from pathlib import Path
 
 from slcolm_services.corpus.recordings import iter_recordings
@@ -15,11 +16,13 @@ from slcolm_services.guidance.providers.base import Completion, ProviderInfo, Re
 
 
 class ReplayProvider:
-    """Gives the first recorded answer to a sentence, whatever is asked about it.
+    """Gives the recorded answers to a sentence, whatever is asked about it.
+
+    Sample k is the sentence's answer k in the first file that has one, counted from 0.
 
     Args:
         name: Name that requests use.
-        paths: Files of recordings; of two answers to one sentence the earlier stands.
+        paths: Files of recordings.
         window: What fits into a prompt.
     """
 
@@ -27,7 +30,7 @@ class ReplayProvider:
         self._name = name
         self._paths = paths
         self._window = window
-        self._answers: dict[str, str] = {}
+        self._answers: dict[tuple[str, int], str] = {}
         self._digest = ""
 
     @property
@@ -52,19 +55,24 @@ class ReplayProvider:
         """Look the sentence up; see `Provider.complete`."""
         del deadline
         document = request.item.prediction
-        text = self._answers.get(fold(document.text))
+        text = self._answers.get((fold(document.text), request.sample))
         if text is None:
+            which = f" number {request.sample}" if request.sample else ""
             raise AnswerNotRecorded(
-                f"there is no recorded answer to {document.id!r}", metadata={"id": document.id}
+                f"there is no recorded answer{which} to {document.id!r}",
+                metadata={"id": document.id, "sample": str(request.sample)},
             )
         return Completion(Answer(text, model=""))
 
 
-def _read(paths: tuple[Path, ...]) -> tuple[dict[str, str], str]:
-    answers: dict[str, str] = {}
+def _read(paths: tuple[Path, ...]) -> tuple[dict[tuple[str, int], str], str]:
+    answers: dict[tuple[str, int], str] = {}
     digest = hashlib.sha256(b"replay")
     for path in paths:
+        seen: Counter[str] = Counter()
         for recording in iter_recordings(path):
-            answers.setdefault(fold(recording.text), recording.llm_raw)
+            text = fold(recording.text)
+            answers.setdefault((text, seen[text]), recording.llm_raw)
+            seen[text] += 1
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return answers, digest.hexdigest()
