@@ -86,6 +86,9 @@ class ModelSettings:
         prompt_price: Per million prompt tokens.
         cached_price: Per million prompt tokens that came from the endpoint's cache.
         completion_price: Per million tokens of the answer.
+        batches: Whether the first endpoint takes batches (`/v1/files` and `/v1/batches`); None:
+            OpenAI's own does, others do not.
+        batch_price_factor: What a request in a batch costs, as a part of the prices above.
         max_attempts: Attempts for one request, over all endpoints.
         attempt_timeout_seconds: Longest wait for one attempt.
         backoff_seconds: First wait between attempts, and first time for which an endpoint that
@@ -105,6 +108,8 @@ class ModelSettings:
     prompt_price: float = 0.0
     cached_price: float = 0.0
     completion_price: float = 0.0
+    batches: bool | None = None
+    batch_price_factor: float = 0.5
     max_attempts: int = 6
     attempt_timeout_seconds: float = 120.0
     backoff_seconds: float = 1.0
@@ -249,7 +254,7 @@ def _model_checks(model: ModelSettings) -> Iterator[_Check]:
     yield from _not_negative(
         model,
         *("temperature", "sample_temperature", "prompt_price", "cached_price", "completion_price"),
-        *("backoff_seconds", "max_backoff_seconds"),
+        *("batch_price_factor", "backoff_seconds", "max_backoff_seconds"),
     )
 
 

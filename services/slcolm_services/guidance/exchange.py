@@ -21,7 +21,7 @@ from slcolm_services.guidance.providers.base import (
     ProviderInfo,
     Request,
 )
-from slcolm_services.guidance.usage import RunBudget, Usage
+from slcolm_services.guidance.usage import Prices, RunBudget, Usage
 
 _log = structlog.get_logger(__name__)
 
@@ -40,13 +40,15 @@ def request_digest(provider: ProviderInfo, prompt: Prompt, sample: int = 0) -> s
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def claim_for(info: ProviderInfo, request: Request, run_id: str, budget: RunBudget | None) -> Claim:
-    """The claim to a request: its digest, and what it costs at worst."""
+def claim_for(
+    info: ProviderInfo, request: Request, run_id: str, budget: RunBudget | None, prices: Prices
+) -> Claim:
+    """The claim to a request: its digest, and what it costs at worst at these prices."""
     prompt, answer = request.prompt.tokens, info.window.answer_tokens
     item = request.item.prediction
     return Claim(
         digest=request_digest(info, request.prompt, request.sample),
-        worst=Usage(1, prompt, answer, cost=info.prices.cost(prompt=prompt, completion=answer)),
+        worst=Usage(1, prompt, answer, cost=prices.cost(prompt=prompt, completion=answer)),
         run_id=run_id,
         budget=budget or RunBudget(),
         asked=Asked(item.id, item.text, request.sample),
@@ -96,7 +98,7 @@ class Exchange:
         """
         if not provider.info.metered:
             return await provider.complete(request, deadline=deadline)
-        claim = claim_for(provider.info, request, run_id, budget)
+        claim = claim_for(provider.info, request, run_id, budget, provider.info.prices)
         clock = asyncio.get_running_loop().time
         while True:
             task = self._in_flight.get(claim.digest)

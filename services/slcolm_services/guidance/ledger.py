@@ -48,7 +48,8 @@ class Ledger:
     ) -> None:
         self._limits = limits or RunBudget()
         self._lease_seconds = lease_seconds
-        self._holder = secrets.token_hex(16)
+        self.holder = secrets.token_hex(16)
+        """This process's name among the holders of claims."""
         self._abandoned: set[str] = set()
         self._database = Database(
             url,
@@ -97,6 +98,19 @@ class Ledger:
         self._abandoned.discard(claim.digest)
         return await self._database.run(self._claim, claim)
 
+    def grant_to_batch(
+        self, connection: sa.Connection, batch_id: str, claims: Sequence[Claim]
+    ) -> list[ClaimOutcome]:
+        """Grant claims that a batch is to hold, in a transaction of the caller's."""
+        now = self._database.now(connection)
+        return grant(connection, claims, self._limits, batch_id, now, in_batch=True)
+
+    def is_alive(self, connection: sa.Connection, holder: str) -> bool:
+        """Whether a process still renews its lease, in a transaction of the caller's."""
+        query = sa.select(HOLDERS.c.expire_time).where(HOLDERS.c.id == holder)
+        expire_time = connection.scalar(query)
+        return expire_time is not None and expire_time > self._database.now(connection)
+
     async def release(self, digest: str) -> None:
         """Give a claim up: the call failed and cost nothing."""
         self._abandoned.add(digest)  # the next renewal sees to it where this fails
@@ -121,10 +135,10 @@ class Ledger:
 
     def _claim(self, connection: sa.Connection, claims: Sequence[Claim]) -> list[ClaimOutcome]:
         now = self._database.now(connection)
-        return grant(connection, claims, self._limits, self._holder, now)
+        return grant(connection, claims, self._limits, self.holder, now)
 
     def _release(self, connection: sa.Connection, digests: Sequence[str]) -> list[None]:
-        remove_claims(connection, digests, self._holder)
+        remove_claims(connection, digests, self.holder)
         return [None] * len(digests)
 
     def _enter(self, connection: sa.Connection) -> None:
@@ -135,16 +149,16 @@ class Ledger:
         """Prolong the lease, and clear away what was left behind."""
         now = self._database.now(connection)
         lease = {"expire_time": now + self._lease_seconds}
-        mine = HOLDERS.c.id == self._holder
+        mine = HOLDERS.c.id == self.holder
         if not connection.execute(sa.update(HOLDERS).where(mine).values(**lease)).rowcount:
-            connection.execute(sa.insert(HOLDERS).values(id=self._holder, **lease))
+            connection.execute(sa.insert(HOLDERS).values(id=self.holder, **lease))
         connection.execute(sa.delete(HOLDERS).where(HOLDERS.c.expire_time <= now))
         connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.holder.not_in(sa.select(HOLDERS.c.id))))
-        remove_claims(connection, list(self._abandoned), self._holder)
+        remove_claims(connection, list(self._abandoned), self.holder)
 
     def _leave(self, connection: sa.Connection) -> None:
-        connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.holder == self._holder))
-        connection.execute(sa.delete(HOLDERS).where(HOLDERS.c.id == self._holder))
+        connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.holder == self.holder))
+        connection.execute(sa.delete(HOLDERS).where(HOLDERS.c.id == self.holder))
 
 
 def _each(

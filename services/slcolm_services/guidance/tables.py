@@ -95,14 +95,14 @@ BATCHES = sa.Table(
     sa.Column("run_id", sa.String(200), nullable=False),
     sa.Column("state", sa.String(20), nullable=False),
     sa.Column("submitter", sa.String(64), nullable=False),
-    sa.Column("file_id", sa.String(200)),
-    sa.Column("remote_id", sa.String(200)),
+    sa.Column("file_id", sa.Text, nullable=False),
+    sa.Column("remote_id", sa.Text, nullable=False),
     sa.Column("sent", sa.Integer, nullable=False),
     sa.Column("answered", sa.Integer, nullable=False),
     sa.Column("failed", sa.Integer, nullable=False),
     sa.Column("create_time", sa.DateTime(timezone=True), nullable=False),
     sa.Column("end_time", sa.DateTime(timezone=True)),
-    sa.Column("problem", sa.Text),
+    sa.Column("problem", sa.Text, nullable=False),
 )
 """Batches given to a provider. Their requests are claims held under the batch's id."""
 

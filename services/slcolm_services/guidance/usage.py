@@ -78,6 +78,14 @@ class Prices:
     completion_per_million: float = 0.0
     currency: str = ""
 
+    def __mul__(self, factor: float) -> Prices:
+        return Prices(
+            self.prompt_per_million * factor,
+            self.cached_per_million * factor,
+            self.completion_per_million * factor,
+            self.currency,
+        )
+
     def cost(self, *, prompt: int, completion: int, cached: int = 0) -> float:
         """Price of a call with these numbers of tokens."""
         return (
