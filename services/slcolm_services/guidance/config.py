@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 from slcolm_services.runtime.config import Secret
@@ -23,6 +24,7 @@ _BUILT_IN = ("offline", "replay")
 _AUTO = "auto"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _URL = re.compile("https?://.", re.IGNORECASE)
+_OPENAI_HOST = "api.openai.com"
 _OWN_BODY = frozenset({"model", "messages", "stream", "n"})
 
 
@@ -128,6 +130,14 @@ class ModelConfig(ModelSettings):
 
     name: str = ""
     endpoints: tuple[EndpointSettings, ...] = (EndpointSettings(),)
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the first endpoint takes batches."""
+        if self.batches is not None:
+            return self.batches
+        host = urlsplit(self.endpoints[0].base_url).hostname
+        return host in {None, _OPENAI_HOST}
 
     def __post_init__(self) -> None:
         """Check the values.

@@ -13,6 +13,8 @@ from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import FieldViolation, ProviderNotFound, SlcolmError
 from slcolm_services.guidance.answer_form import AnswerForm
+from slcolm_services.guidance.batch_store import Batch
+from slcolm_services.guidance.batches import Batches
 from slcolm_services.guidance.exchange import Exchange, request_digest
 from slcolm_services.guidance.grounding import Grounded, ground
 from slcolm_services.guidance.items import Demonstration, GuideItem, Prompt, PromptOptions
@@ -31,6 +33,7 @@ from slcolm_services.guidance.providers.base import (
     ProviderInfo,
     Request,
 )
+from slcolm_services.guidance.providers.batch import BatchProvider
 from slcolm_services.guidance.revisions import Revision, compare
 from slcolm_services.guidance.usage import RunBudget, Usage
 
@@ -111,13 +114,21 @@ class Guidance:
         providers: By name, not yet open.
         default: Name of the provider that requests without one get.
         ledger: Where paid answers are kept.
+        batch_providers: Those of the providers that take batches, by name.
     """
 
-    def __init__(self, providers: Mapping[str, Provider], default: str, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        default: str,
+        ledger: Ledger,
+        batch_providers: Mapping[str, BatchProvider] | None = None,
+    ) -> None:
         self._providers = dict(providers)
         self._default = default
         self._ledger = ledger
         self._exchange = Exchange(ledger)
+        self.batches = Batches(ledger, self._exchange, batch_providers or {})
 
     async def open(self) -> None:
         """Open the ledger and every provider."""
@@ -127,6 +138,7 @@ class Guidance:
 
     async def close(self) -> None:
         """Wait for calls that are paid for already, then close everything."""
+        await self.batches.settle()
         await self._exchange.settle()
         for provider in self._providers.values():
             await provider.close()
@@ -280,6 +292,57 @@ class Guidance:
             )
 
         return await self._outcomes([job(document) for document in documents], batch)
+
+    async def submit_batch(
+        self,
+        items: Sequence[GuideItem],
+        schema: TaskSchema,
+        *,
+        timeout_seconds: float,
+        provider: str = "",
+        options: PromptOptions | None = None,
+        sample: int = 0,
+        run_id: str = "",
+        budget: RunBudget | None = None,
+    ) -> Batch | None:
+        """Have the provider answer what `guide` would ask, in its own time; see `Batches.submit`.
+
+        Raises:
+            ProviderNotFound: There is no such provider.
+            InvalidInput: There is no such template.
+            PromptTooLong: A prompt does not fit the model's window.
+        """
+        how = options or PromptOptions()
+        batch = self._batch_of(
+            schema,
+            guide_form(schema, how),
+            provider=provider,
+            sample=sample,
+            run_id=run_id,
+            budget=budget,
+            timeout_seconds=timeout_seconds,
+        )
+        window = batch.provider.info.window
+
+        def build() -> list[Request]:
+            return [
+                Request(
+                    build_guide(item, schema, how, window),
+                    how.shown(item),
+                    schema,
+                    sample,
+                    batch.answer_schema,
+                )
+                for item in items
+            ]
+
+        return await self.batches.submit(
+            batch.provider,
+            await asyncio.to_thread(build),
+            run_id=run_id,
+            budget=budget,
+            deadline=batch.deadline,
+        )
 
     def _find(self, name: str) -> Provider:
         found = self._providers.get(name or self._default)

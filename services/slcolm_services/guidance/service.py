@@ -14,6 +14,7 @@ from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.ledger import Ledger
 from slcolm_services.guidance.prompt import Window
 from slcolm_services.guidance.providers.base import Provider
+from slcolm_services.guidance.providers.batch import BatchProvider
 from slcolm_services.guidance.providers.offline import OfflineProvider
 from slcolm_services.guidance.providers.replay import ReplayProvider
 from slcolm_services.guidance.servicer import GuidanceServicer
@@ -55,10 +56,15 @@ def build_guidance(config: GuidanceConfig) -> Guidance:
         ConfigInvalid: The endpoint's key is not in the environment, or the ledger's URL is wrong.
     """
     limits = RunBudget(config.max_calls, config.max_tokens, config.max_cost)
-    return Guidance(_providers(config), config.provider, Ledger(config.ledger_url, limits))
+    ledger = Ledger(config.ledger_url, limits)
+    providers, batch_providers = _providers(config)
+    return Guidance(providers, config.provider, ledger, batch_providers)
 
 
-def _providers(config: GuidanceConfig) -> dict[str, Provider]:
+def _providers(
+    config: GuidanceConfig,
+) -> tuple[dict[str, Provider], dict[str, BatchProvider]]:
+    """Every provider, and those that take batches, by name."""
     window = Window(config.context_tokens, config.max_answer_tokens)
     providers: dict[str, Provider] = {
         "offline": OfflineProvider("offline", window, config.min_probability)
@@ -66,11 +72,13 @@ def _providers(config: GuidanceConfig) -> dict[str, Provider]:
     if config.recordings:
         paths = tuple(Path(path) for path in config.recordings)
         providers["replay"] = ReplayProvider("replay", paths, window)
+    batch_providers: dict[str, BatchProvider] = {}
     models = config.all_models()
     if models:
         # The client library takes a third of a second to import: only who uses it pays.
         from slcolm_services.guidance.providers.endpoint import Endpoint  # noqa: PLC0415
         from slcolm_services.guidance.providers.openai import OpenAIProvider  # noqa: PLC0415
+        from slcolm_services.guidance.providers.openai_batch import OpenAIBatches  # noqa: PLC0415
 
         for model in models:
             prices = Prices(
@@ -80,12 +88,21 @@ def _providers(config: GuidanceConfig) -> dict[str, Provider]:
                 Endpoint(where, model, where.api_key(), prices) for where in model.endpoints
             ]
             providers[model.name] = OpenAIProvider(model, endpoints, prices)
-    return providers
+            if model.takes_batches:
+                batch_providers[model.name] = OpenAIBatches(
+                    model.name, model.model, endpoints[0], prices * model.batch_price_factor
+                )
+    return providers, batch_providers
 
 
 def _cost(request: Message) -> int:
     """Items of a request."""
-    if isinstance(request, guidance_pb2.GuideRequest | guidance_pb2.RenderPromptRequest):
+    if isinstance(
+        request,
+        guidance_pb2.GuideRequest
+        | guidance_pb2.RenderPromptRequest
+        | guidance_pb2.SubmitBatchRequest,
+    ):
         return max(len(request.items), 1)
     if isinstance(request, guidance_pb2.AnnotateRequest):
         return max(len(request.documents), 1)

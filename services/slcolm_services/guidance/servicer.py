@@ -14,10 +14,12 @@ from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance, Outcome
 from slcolm_services.guidance.items import GuideItem
 from slcolm_services.guidance.wire import (
+    batch_to_wire,
     budget_from_wire,
     guided_to_wire,
     item_from_wire,
     options_from_wire,
+    run_id_from_wire,
     sample_from_wire,
     usage_to_wire,
 )
@@ -29,6 +31,9 @@ _MARGIN_SECONDS = 0.25
 """Kept of the caller's deadline, so that the answers that are there still reach the caller."""
 
 _NO_DEADLINE_SECONDS = 600.0
+
+_MAX_BATCH_ITEMS = 50_000
+"""What OpenAI takes in one batch."""
 
 
 class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
@@ -57,7 +62,7 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
             provider=request.provider,
             options=options_from_wire(request.options),
             sample=sample_from_wire(request.sample),
-            run_id=request.run_id,
+            run_id=run_id_from_wire(request.run_id),
             budget=budget_from_wire(request),
         )
         return guidance_pb2.GuideResponse(
@@ -93,7 +98,7 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
             style=request.style or "standard",
             entities_only=request.entities_only,
             sample=sample_from_wire(request.sample),
-            run_id=request.run_id,
+            run_id=run_id_from_wire(request.run_id),
             budget=budget_from_wire(request),
         )
         return guidance_pb2.AnnotateResponse(
@@ -166,6 +171,7 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
                     model=info.model,
                     digest=info.digest,
                     default=info == providers[0],
+                    batch=self._guidance.batches.are_taken_by(info.name),
                 )
                 for info in shown
             ],
@@ -189,26 +195,93 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
             response.since_time.FromDatetime(spending.since)
         return response
 
-    def _items(self, messages: Sequence[guidance_pb2.GuideItem]) -> list[GuideItem]:
-        documents = self._documents([item.prediction for item in messages], "items", "prediction")
+    async def SubmitBatch(
+        self,
+        request: guidance_pb2.SubmitBatchRequest,
+        context: grpc.aio.ServicerContext[
+            guidance_pb2.SubmitBatchRequest, guidance_pb2.SubmitBatchResponse
+        ],
+    ) -> guidance_pb2.SubmitBatchResponse:
+        """Have the provider answer in its own time."""
+        batch = await self._guidance.submit_batch(
+            self._items(request.items, _MAX_BATCH_ITEMS),
+            schema_from_wire(request.schema),
+            timeout_seconds=_remaining(context.time_remaining()),
+            provider=request.provider,
+            options=options_from_wire(request.options),
+            sample=sample_from_wire(request.sample),
+            run_id=run_id_from_wire(request.run_id),
+            budget=budget_from_wire(request),
+        )
+        return guidance_pb2.SubmitBatchResponse(batch=batch_to_wire(batch) if batch else None)
+
+    async def GetBatch(
+        self,
+        request: guidance_pb2.GetBatchRequest,
+        context: grpc.aio.ServicerContext[
+            guidance_pb2.GetBatchRequest, guidance_pb2.GetBatchResponse
+        ],
+    ) -> guidance_pb2.GetBatchResponse:
+        """Tell how a batch stands."""
+        del context
+        batch = await self._guidance.batches.get(request.batch_id)
+        return guidance_pb2.GetBatchResponse(batch=batch_to_wire(batch))
+
+    async def ListBatches(
+        self,
+        request: guidance_pb2.ListBatchesRequest,
+        context: grpc.aio.ServicerContext[
+            guidance_pb2.ListBatchesRequest, guidance_pb2.ListBatchesResponse
+        ],
+    ) -> guidance_pb2.ListBatchesResponse:
+        """List batches, newest first."""
+        del context
+        batches = await self._guidance.batches.list()
+        shown, next_page_token = page(batches, request.page_size, request.page_token)
+        return guidance_pb2.ListBatchesResponse(
+            batches=[batch_to_wire(batch) for batch in shown], next_page_token=next_page_token
+        )
+
+    async def CancelBatch(
+        self,
+        request: guidance_pb2.CancelBatchRequest,
+        context: grpc.aio.ServicerContext[
+            guidance_pb2.CancelBatchRequest, guidance_pb2.CancelBatchResponse
+        ],
+    ) -> guidance_pb2.CancelBatchResponse:
+        """Stop a batch."""
+        del context
+        batch = await self._guidance.batches.cancel(request.batch_id)
+        return guidance_pb2.CancelBatchResponse(batch=batch_to_wire(batch))
+
+    def _items(
+        self, messages: Sequence[guidance_pb2.GuideItem], limit: int | None = None
+    ) -> list[GuideItem]:
+        predictions = [item.prediction for item in messages]
+        documents = self._documents(predictions, "items", "prediction", limit)
         return [
             item_from_wire(message, document, f"items[{index}]")
             for index, (message, document) in enumerate(zip(messages, documents, strict=True))
         ]
 
     def _documents(
-        self, messages: Sequence[common_pb2.Document], field: str, inner: str = ""
+        self,
+        messages: Sequence[common_pb2.Document],
+        field: str,
+        inner: str = "",
+        limit: int | None = None,
     ) -> list[Document]:
-        check_batch([message.id for message in messages], field=field, limit=self._config.max_items)
+        ids = [message.id for message in messages]
+        check_batch(ids, field=field, limit=limit or self._config.max_items)
         documents = []
         for index, message in enumerate(messages):
             place = f"{field}[{index}]" + (f".{inner}" if inner else "")
             if len(message.text) > self._config.max_text_chars:
-                limit = self._config.max_text_chars
+                most = self._config.max_text_chars
                 raise TextTooLong(
-                    f"{message.id!r} has {len(message.text)} characters, at most {limit} are taken",
-                    violations=[FieldViolation(f"{place}.text", f"at most {limit} characters")],
-                    metadata={"id": message.id, "limit": str(limit)},
+                    f"{message.id!r} has {len(message.text)} characters, at most {most} are taken",
+                    violations=[FieldViolation(f"{place}.text", f"at most {most} characters")],
+                    metadata={"id": message.id, "limit": str(most)},
                 )
             documents.append(document_from_wire(message, place))
         return documents

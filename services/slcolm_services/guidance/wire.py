@@ -5,12 +5,23 @@ from __future__ import annotations
 from slcolm.common.v1 import common_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.corpus.documents import Document
-from slcolm_services.errors import FieldViolation, InvalidInput
+from slcolm_services.errors import FieldViolation, InvalidInput, ProviderUnavailable
+from slcolm_services.guidance.batch_store import Batch
 from slcolm_services.guidance.core import Guided
 from slcolm_services.guidance.items import Candidate, Demonstration, GuideItem, PromptOptions
+from slcolm_services.guidance.providers.batch import BatchState
 from slcolm_services.guidance.revisions import Revision, RevisionKind
 from slcolm_services.guidance.usage import RunBudget, Usage
+from slcolm_services.runtime.status import status_of
 from slcolm_services.runtime.wire import document_from_wire, entity_to_wire, triple_to_wire
+
+_MAX_RUN_ID = 200
+_BATCH_STATES = {
+    BatchState.RUNNING: guidance_pb2.BATCH_STATE_RUNNING,
+    BatchState.SUCCEEDED: guidance_pb2.BATCH_STATE_SUCCEEDED,
+    BatchState.FAILED: guidance_pb2.BATCH_STATE_FAILED,
+    BatchState.CANCELLED: guidance_pb2.BATCH_STATE_CANCELLED,
+}
 
 Budgeted = (
     guidance_pb2.GuideRequest | guidance_pb2.AnnotateRequest | guidance_pb2.SubmitBatchRequest
@@ -59,6 +70,26 @@ def guided_to_wire(guided: Guided, text: str, currency: str) -> guidance_pb2.Gui
         ),
         offset_unit=common_pb2.OFFSET_UNIT_UNICODE_CODE_POINTS,
     )
+
+
+def batch_to_wire(batch: Batch) -> guidance_pb2.Batch:
+    """Write how a batch stands."""
+    message = guidance_pb2.Batch(
+        id=batch.id,
+        provider=batch.provider,
+        state=_BATCH_STATES[batch.state],
+        sent=batch.sent,
+        answered=batch.answered,
+        failed=batch.failed,
+        run_id=batch.run_id,
+    )
+    message.create_time.FromDatetime(batch.create_time)
+    if batch.end_time is not None:
+        message.end_time.FromDatetime(batch.end_time)
+    if batch.problem:
+        error = ProviderUnavailable(batch.problem, metadata={"provider": batch.provider})
+        message.error.CopyFrom(status_of(error))
+    return message
 
 
 def usage_to_wire(usage: Usage, currency: str) -> guidance_pb2.Usage:
@@ -114,6 +145,20 @@ def options_from_wire(message: guidance_pb2.PromptOptions) -> PromptOptions:
         omit_prediction=message.omit_prediction,
         max_demonstrations=_not_negative(message.max_demonstrations, "options.max_demonstrations"),
     )
+
+
+def run_id_from_wire(run_id: str) -> str:
+    """Read which run the spending is booked on.
+
+    Raises:
+        InvalidInput: The name is too long.
+    """
+    if len(run_id) > _MAX_RUN_ID:
+        raise InvalidInput(
+            f"run_id has {len(run_id)} characters",
+            violations=[FieldViolation("run_id", f"at most {_MAX_RUN_ID} characters")],
+        )
+    return run_id
 
 
 def sample_from_wire(number: int) -> int:

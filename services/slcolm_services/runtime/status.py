@@ -141,7 +141,8 @@ def _details(error: SlcolmError) -> list[Message]:
             error_details_pb2.QuotaFailure(
                 violations=[
                     error_details_pb2.QuotaFailure.Violation(
-                        subject="budget", description=error.message
+                        subject=error.metadata.get("subject", "budget"),
+                        description=error.message,
                     )
                 ]
             )
