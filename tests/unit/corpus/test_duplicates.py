@@ -32,6 +32,14 @@ def test_texts_shorter_than_a_run_count_when_they_are_the_same() -> None:
     assert shared_runs(["卒。", "薨。"], ["卒"], length=12) == [SharedRun(0, 0, "卒", same=True)]
 
 
+def test_the_first_text_that_shares_is_named() -> None:
+    assert shared_runs(["策遂与吕范", "帝崩"], ["与吕范", "遂与吕范", "帝崩", "帝崩"], 3) == [
+        SharedRun(0, 1, "遂与吕", same=False),
+        SharedRun(1, 2, "帝崩", same=True),
+    ]
+    assert shared_runs(["与吕范行"], ["与吕范", "遂与吕范"], 3)[0].b == 0
+
+
 def test_punctuation_alone_is_nothing_to_share() -> None:
     assert shared_runs(["……", "。"], ["。", ""]) == []
 

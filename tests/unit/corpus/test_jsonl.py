@@ -211,6 +211,18 @@ def test_another_encoding_is_one_problem_whatever_the_format(
     assert "save it as UTF-8" in violation.problem
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_tells_where_zeros_do_not(encoding: str, tmp_path: Path) -> None:
+    """Chinese characters have no zero bytes in UTF-16."""
+    path = tmp_path / "data.iob2"
+    path.write_text("\ufeff裕 B-PER\n", encoding=encoding)
+
+    with pytest.raises(DataInvalid) as caught:
+        read_any(path)
+
+    assert "save it as UTF-8" in caught.value.violations[0].problem
+
+
 def test_a_byte_offset_points_into_the_file(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     first = _with().encode() + b"\r\n"

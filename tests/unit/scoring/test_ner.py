@@ -19,7 +19,7 @@ kinds = st.sampled_from(["PER", "LOC", "ORG"])
 @st.composite
 def nested(draw: st.DrawFn) -> tuple[Entity, ...]:
     """Entities that overlap each other as they like; some stand twice."""
-    spans = draw(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 4), kinds), max_size=6))
+    spans = draw(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3), kinds), max_size=6))
     return tuple(Entity(kind, start, start + length) for start, length, kind in spans)
 
 
@@ -97,6 +97,12 @@ def test_an_overlapping_wrong_entity_does_not_take_the_place_of_a_right_one() ->
 
     scores = score_ner([doc(gold)], [doc(inner, whole)])
     assert scores.strict == NerCounts(correct=1, spurious=1)
+
+
+def test_of_two_types_for_one_span_the_right_one_is_found() -> None:
+    gold = Entity("PER", 0, 2)
+    scores = score_ner([doc(gold)], [doc(Entity("LOC", 0, 2), gold)])
+    assert scores.strict == scores.type == NerCounts(correct=1, spurious=1)
 
 
 def test_a_prediction_for_an_unknown_sentence_is_refused() -> None:
