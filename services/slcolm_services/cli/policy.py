@@ -26,7 +26,7 @@ from slcolm_services.corpus.stats import training_counts
 from slcolm_services.evaluation.fit import figures, trial_figures
 from slcolm_services.evaluation.fit import fit as fit_policy
 from slcolm_services.evaluation.merge import MergedTriple, merge
-from slcolm_services.evaluation.policy import ENTITY_FILTERS, EntityFilter
+from slcolm_services.evaluation.policy import ENTITY_FILTERS, EntityFilter, Mode
 from slcolm_services.evaluation.policy_file import policy_json, read_policy, write_policy
 from slcolm_services.evaluation.recorded import (
     Recorded,
@@ -64,6 +64,15 @@ _entity_filter = click.option(
     help="Mentions of an LLM triple must be among the SLM's entities, or stand in the text. "
     "Repeated: chosen on dev, the first preferred.",
 )
+_modes = click.option(
+    "--mode",
+    "modes",
+    type=click.Choice([mode.value for mode in Mode]),
+    multiple=True,
+    default=[mode.value for mode in Mode],
+    show_default="every mode",
+    help="Mode to choose from; may be repeated.",
+)
 
 
 @click.group()
@@ -86,6 +95,7 @@ def policy() -> None:
 @_task
 @_train
 @_entity_filter
+@_modes
 @_samples
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Policy to write.")
 @json_option
@@ -95,6 +105,7 @@ def fit(
     task: Path,
     train: Path,
     entity_filters: Sequence[EntityFilter],
+    modes: Sequence[str],
     repeats_are_samples: bool,
     out: Path,
     as_json: bool,
@@ -115,6 +126,7 @@ def fit(
         schema,
         training_counts(read_any(train, schema), schema),
         entity_filters=entity_filters,
+        modes=[Mode(name) for name in modes],
     )
     told = figures(fitted)
     write_policy(out, fitted.policy, told)
@@ -207,6 +219,7 @@ def apply(
 @_task
 @_train
 @_entity_filter
+@_modes
 @_samples
 @click.option("--folds", type=int, default=5, show_default=True, help="Number of folds.")
 @json_option
@@ -216,6 +229,7 @@ def crossvalidate(
     task: Path,
     train: Path,
     entity_filters: Sequence[EntityFilter],
+    modes: Sequence[str],
     repeats_are_samples: bool,
     folds: int,
     as_json: bool,
@@ -238,6 +252,7 @@ def crossvalidate(
         counts,
         folds=folds,
         entity_filters=entity_filters,
+        modes=[Mode(name) for name in modes],
         samples=_SAMPLES,
     )
     if as_json:

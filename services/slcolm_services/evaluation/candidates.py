@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.schema import TaskSchema
-from slcolm_services.evaluation.evidence import Evidence, voter
+from slcolm_services.evaluation.evidence import NO_MENTION, Evidence, Mention, voter
 from slcolm_services.scoring.counts import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -32,10 +33,10 @@ class _Row(NamedTuple):
     asked: int
     slm_type: bool
     admitted: float
+    mention_probability: float
     slm_rival: float
     llm_rival: float
-    slm_reversed: float
-    llm_reversed: float
+    slm_reversed: bool
     size: int
     votes: Mapping[str, float]
 
@@ -54,10 +55,11 @@ class Candidates:
         slm_type: Whether the SLM predicted its type, for any pair, in this sentence.
         admitted: 1 if the schema admits its type between the SLM's entity types of its mentions,
             -1 if not, 0 if the SLM has no entity type for a mention.
+        mention_probability: The SLM's for the less probable of its mentions; NaN where it gave
+            none for a mention.
         slm_rival: Highest SLM probability of another type between its mentions; 0 where none is.
         llm_rival: Highest share of answers with another type between its mentions.
         slm_reversed: Whether the SLM holds it with head and tail exchanged.
-        llm_reversed: Share of answers that hold it so.
         size: Candidates of its sentence.
         votes: By voter: the mean over its answers of 1 for holding it and -1 for not; 0 where it
             did not answer. A voter that never answers is not named.
@@ -71,10 +73,10 @@ class Candidates:
     asked: IntArray
     slm_type: BoolArray
     admitted: FloatArray
+    mention_probability: FloatArray
     slm_rival: FloatArray
     llm_rival: FloatArray
-    slm_reversed: FloatArray
-    llm_reversed: FloatArray
+    slm_reversed: BoolArray
     size: IntArray
     votes: Mapping[str, FloatArray]
 
@@ -106,10 +108,10 @@ def tabulate(sentences: Iterable[Evidence], schema: TaskSchema) -> Candidates:
         asked=_integers([row.asked for row in rows]),
         slm_type=np.array([row.slm_type for row in rows], dtype=np.bool_),
         admitted=_floats([row.admitted for row in rows]),
+        mention_probability=_floats([row.mention_probability for row in rows]),
         slm_rival=_floats([row.slm_rival for row in rows]),
         llm_rival=_floats([row.llm_rival for row in rows]),
-        slm_reversed=_floats([row.slm_reversed for row in rows]),
-        llm_reversed=_floats([row.llm_reversed for row in rows]),
+        slm_reversed=np.array([row.slm_reversed for row in rows], dtype=np.bool_),
         size=_integers([row.size for row in rows]),
         votes={name: _floats([row.votes.get(name, 0.0) for row in rows]) for name in voters},
     )
@@ -150,7 +152,6 @@ class _Sentence:
                 for other in self._between[frozenset((triple.head, triple.tail))]
                 if other.type != triple.type
             ]
-            reverse = Triple(triple.tail, triple.head, triple.type)
             yield _Row(
                 triple=ours or triple,
                 sentence=self._index,
@@ -160,12 +161,12 @@ class _Sentence:
                 asked=len(self._answers),
                 slm_type=triple.type in self._slm_types,
                 admitted=self._admitted(triple),
+                mention_probability=self._mention_probability(triple),
                 slm_rival=max(
                     (self._slm[t].prob or 0.0 for t in rivals if t in self._slm), default=0.0
                 ),
                 llm_rival=max((self._share(other) for other in rivals), default=0.0),
-                slm_reversed=float(reverse in self._slm),
-                llm_reversed=self._share(reverse),
+                slm_reversed=Triple(triple.tail, triple.head, triple.type) in self._slm,
                 size=len(self._all),
                 votes=self._votes(triple),
             )
@@ -182,13 +183,20 @@ class _Sentence:
             votes.setdefault(voter(source), []).append(1 if triple in answer else -1)
         return {name: sum(cast) / len(cast) for name, cast in votes.items()}
 
+    def _mentions(self, triple: Triple) -> tuple[Mention, Mention]:
+        known = self._evidence.mentions
+        return known.get(triple.head, NO_MENTION), known.get(triple.tail, NO_MENTION)
+
     def _admitted(self, triple: Triple) -> float:
-        types = self._evidence.entity_types
-        heads, tails = types.get(triple.head), types.get(triple.tail)
+        head, tail = self._mentions(triple)
         kind = self._schema.relations_by_name.get(triple.type)
-        if not heads or not tails or kind is None:
+        if not head.types or not tail.types or kind is None:
             return 0.0
-        return 1.0 if any(kind.admits(head, tail) for head in heads for tail in tails) else -1.0
+        return 1.0 if any(kind.admits(*pair) for pair in product(head.types, tail.types)) else -1.0
+
+    def _mention_probability(self, triple: Triple) -> float:
+        known = [m.prob for m in self._mentions(triple) if m.prob is not None]
+        return min(known) if len(known) == len(("head", "tail")) else np.nan
 
 
 def _unique(triples: Iterable[Triple]) -> dict[Triple, Triple]:

@@ -16,7 +16,7 @@ import numpy as np
 from slcolm_services.errors import DataInvalid, FieldViolation
 from slcolm_services.evaluation.calibration import Calibration, log_losses, sigmoid
 from slcolm_services.evaluation.candidates import BoolArray, Candidates
-from slcolm_services.evaluation.features import FEATURES, features, is_feature, vote_features
+from slcolm_services.evaluation.features import feature_names, features, is_feature
 from slcolm_services.scoring.counts import FloatArray, IntArray
 
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
@@ -38,7 +38,8 @@ class Confidence:
         sources: Sources of the answers that it was fitted with, in order.
         intercept: Logit of a triple whose features are all 0.
         weights: By feature name.
-        threshold: Mode `learned` keeps a triple of at least this probability.
+        threshold: Mode `learned` keeps a triple of at least this probability, and of half of it
+            where its type is rare.
     """
 
     sources: tuple[str, ...] = ()
@@ -99,7 +100,7 @@ def fit_confidence(
     Returns:
         None where there is too little to learn from, or an SLM triple has no probability.
     """
-    names = (*FEATURES, *vote_features(sources))
+    names = feature_names(sources)
     values = features(candidates, calibration, training_counts, names)
     few = min(right.sum(), (~right).sum()) * 10 < MIN_CANDIDATES
     if len(right) < MIN_CANDIDATES or few or np.isnan(values).any():

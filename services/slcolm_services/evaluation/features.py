@@ -19,24 +19,26 @@ FEATURES = (
     "log_count",
     "log_count_slm",
     "log_count_llm",
+    "mention_logit",
     "admitted",
     "not_admitted",
     "slm_rival",
     "llm_rival",
     "slm_reversed",
-    "llm_reversed",
-    "log_size",
     "slm_type",
+    "log_size",
 )
-"""Names of the features that every sentence has; `vote:NAME` stands beside them for each voter."""
+"""Names of the features that every candidate has."""
 
 VOTE = "vote:"
+"""`vote:NAME`: the vote of one of several voters."""
 
 
-def vote_features(sources: Sequence[str]) -> tuple[str, ...]:
-    """Names of the votes: of one voter alone the share says it all, and there are none."""
+def feature_names(sources: Sequence[str]) -> tuple[str, ...]:
+    """The features to fit on. Of one voter alone the share says it all, and there are no votes."""
     voters = list(dict.fromkeys(voter(source) for source in sources))
-    return tuple(f"{VOTE}{name}" for name in voters) if len(voters) > 1 else ()
+    votes = [f"{VOTE}{name}" for name in voters] if len(voters) > 1 else []
+    return (*FEATURES, *votes)
 
 
 def is_feature(name: str) -> bool:
@@ -61,10 +63,23 @@ def features(
     Returns:
         Shape (candidates, names). NaN where the SLM holds a triple and gave no probability.
     """
+    columns = _columns(candidates, calibration, training_counts)
+    values = np.zeros((len(candidates.triples), len(names)))
+    for index, name in enumerate(names):
+        if name.startswith(VOTE):
+            values[:, index] = candidates.votes.get(name.removeprefix(VOTE), 0.0)
+        else:
+            values[:, index] = columns[name]
+    return values
+
+
+def _columns(
+    candidates: Candidates, calibration: Calibration, training_counts: Mapping[str, int]
+) -> dict[str, FloatArray]:
     slm, share = candidates.slm.astype(np.float64), candidates.share
     count = np.log1p([training_counts.get(triple.type, 0) for triple in candidates.triples])
     odds = logit(calibration.apply(candidates.slm_probability))
-    columns = {
+    return {
         "slm": slm,
         "slm_logit": np.where(candidates.slm, odds, 0.0),
         "llm_share": share,
@@ -72,26 +87,12 @@ def features(
         "log_count": count,
         "log_count_slm": count * slm,
         "log_count_llm": count * share,
+        "mention_logit": np.nan_to_num(logit(candidates.mention_probability)),
         "admitted": (candidates.admitted > 0).astype(np.float64),
         "not_admitted": (candidates.admitted < 0).astype(np.float64),
         "slm_rival": candidates.slm_rival,
         "llm_rival": candidates.llm_rival,
-        "slm_reversed": candidates.slm_reversed,
-        "llm_reversed": candidates.llm_reversed,
-        "log_size": np.log(candidates.size),
+        "slm_reversed": candidates.slm_reversed.astype(np.float64),
         "slm_type": candidates.slm_type.astype(np.float64),
+        "log_size": np.log(candidates.size),
     }
-    nothing = np.zeros(len(candidates.triples))
-    return (
-        np.stack(
-            [
-                candidates.votes.get(name.removeprefix(VOTE), nothing)
-                if name.startswith(VOTE)
-                else columns[name]
-                for name in names
-            ],
-            axis=1,
-        )
-        if names
-        else np.zeros((len(candidates.triples), 0))
-    )

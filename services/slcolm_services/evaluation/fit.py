@@ -14,7 +14,7 @@ bootstrap over sentences: what all policies share cancels out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,8 +39,11 @@ THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 RARE_BELOW = (0, 10, 20, 40, 60, 100, 150, 300)
 """Values of T that are tried."""
 
-CONFIDENCE_THRESHOLDS = tuple(float(value) / 40 for value in range(8, 29))
-"""Thresholds of mode `learned` that are tried: 0.2 to 0.7."""
+CONFIDENCE_THRESHOLDS = tuple(value / 40 for value in range(6, 25))
+"""Thresholds of mode `learned` that are tried: 0.15 to 0.6, by 0.025."""
+
+LEARNED_RARE_BELOW = (0, 40, 100)
+"""Values of T that mode `learned` is tried with."""
 
 MIN_ANSWERS = 30
 """With fewer answered dev sentences nothing can be told apart, and the default policy stands."""
@@ -75,6 +78,7 @@ def fit(
     training_counts: Mapping[str, int],
     *,
     entity_filters: Sequence[EntityFilter] = ("slm",),
+    modes: Collection[Mode] = tuple(Mode),
     seed: int = DEFAULT_SEED,
 ) -> Fit:
     """Choose a policy on dev. Never give it test data.
@@ -84,6 +88,7 @@ def fit(
         schema: Names the relation types.
         training_counts: Training instances by relation type.
         entity_filters: Filters to choose from, the one to prefer first.
+        modes: Modes to choose from.
         seed: Of the folds and resamples; the same input gives the same policy.
 
     Raises:
@@ -109,7 +114,10 @@ def fit(
     for name in entity_filters:
         base = learned.shape(replace(default, entity_filter=name, provenance=""))
         bases.append(base if tried_on.learns(name) else replace(base, confidence=None))
-    trials = tried_on.try_all(_candidates(bases, quorums))
+    trials = tried_on.try_all(_candidates(bases, quorums, modes))
+    if not trials:
+        problem = "none of them can be tried: there are too few candidate triples to learn from"
+        raise InvalidInput(f"modes: {problem}", violations=[FieldViolation("modes", problem)])
     chosen = _simplest(trials, entity_filters)
     provenance = (
         f"{describe(chosen.policy)}: the simplest of {len(trials)} policies within one standard "
@@ -120,11 +128,14 @@ def fit(
     return Fit(policy, chosen, trials, len(dev), len(answered), sources)
 
 
-def _candidates(bases: Sequence[Policy], quorums: Sequence[float]) -> Iterator[Policy]:
+def _candidates(
+    bases: Sequence[Policy], quorums: Sequence[float], modes: Collection[Mode]
+) -> Iterator[Policy]:
     """Every policy that is tried, simple modes first. The SLM alone needs no filter."""
-    yield replace(bases[0], mode=Mode.SLM)
+    if Mode.SLM in modes:
+        yield replace(bases[0], mode=Mode.SLM)
     for base in bases:
-        for mode in Mode:
+        for mode in filter(modes.__contains__, Mode):
             if mode is Mode.LEARNED:
                 yield from _learned(base)
             elif mode is not Mode.SLM:
@@ -146,9 +157,10 @@ def _thresholds(base: Policy) -> Iterator[Policy]:
 
 def _learned(base: Policy) -> Iterator[Policy]:
     if base.confidence is not None:
-        for threshold in CONFIDENCE_THRESHOLDS:
-            confidence = replace(base.confidence, threshold=threshold)
-            yield replace(base, mode=Mode.LEARNED, confidence=confidence)
+        for rare_below in LEARNED_RARE_BELOW:
+            for threshold in CONFIDENCE_THRESHOLDS:
+                confidence = replace(base.confidence, threshold=threshold)
+                yield replace(base, mode=Mode.LEARNED, rare_below=rare_below, confidence=confidence)
 
 
 def _simplest(trials: Sequence[Trial], entity_filters: Sequence[EntityFilter]) -> Trial:
@@ -164,7 +176,7 @@ def _simplest(trials: Sequence[Trial], entity_filters: Sequence[EntityFilter]) -
         return entity_filters.index(policy.entity_filter), modes.index(policy.mode), trial.gap
 
     def is_close(trial: Trial) -> bool:
-        allowed = min(
+        allowed = [
             source.gap
             for source in trials
             if source.policy.mode is Mode.SLM
@@ -172,8 +184,8 @@ def _simplest(trials: Sequence[Trial], entity_filters: Sequence[EntityFilter]) -
                 source.policy.mode is Mode.LLM
                 and source.policy.entity_filter == trial.policy.entity_filter
             )
-        )
-        return trial.gap <= min(trial.gap_standard_error, allowed)
+        ]
+        return trial.gap <= min([trial.gap_standard_error, *allowed])
 
     return min(filter(is_close, trials), key=complexity)
 
@@ -183,10 +195,10 @@ def describe(policy: Policy) -> str:
     values = []
     if policy.mode in (Mode.THRESHOLD, Mode.GATE):
         values.append(f"h={policy.threshold:g}")
-    if policy.mode is Mode.GATE:
+    if policy.mode is Mode.LEARNED:
+        values.append(f"c={policy.confidence_threshold:g}")
+    if policy.mode in (Mode.GATE, Mode.LEARNED):
         values.append(f"T={policy.rare_below}")
-    if policy.mode is Mode.LEARNED and policy.confidence is not None:
-        values.append(f"confidence={policy.confidence.threshold:g}")
     if policy.quorum != ANY:
         values.append(f"quorum={policy.quorum:g}")
     if policy.entity_filter != "slm":

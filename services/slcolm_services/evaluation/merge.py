@@ -2,7 +2,9 @@
 
 `union`, `threshold`, `replace-weak` and `slm-first` are modes 1 to 4 of the SLCoLM paper; `gate` is
 ours: the LLM speaks on rare relation types, and the SLM keeps what it is sure of. `learned` keeps
-what the policy's confidence finds likely enough.
+what the policy's confidence finds likely enough; of a rare type half as likely is enough, because
+the threshold that is best for F1 is half of the F1 that can be had (Lipton et al. 2014, "Optimal
+thresholding of classifiers to maximize F1 measure"), and that is lower there.
 
 A mode is a list of clauses. Each says by what rule it lets candidates in, and which; a candidate is
 in the result if any clause lets it in, by the rule of the first that does.
@@ -164,6 +166,7 @@ class _Seen:
         self.new_type = ~candidates.slm_type
         self.weak = judgement.weak
         self.rare = judgement.training_count < policy.rare_below
+        self.confidence_threshold = policy.confidence_threshold
 
     @property
     def slm_probability(self) -> FloatArray:
@@ -249,9 +252,10 @@ _CLAUSES: Mapping[Mode, tuple[_Clause, ...]] = {
         _clause("llm: type with n < {T}", lambda seen: seen.llm & seen.rare),
     ),
     Mode.LEARNED: (
+        _clause("confidence >= {c}", lambda seen: seen.probability >= seen.confidence_threshold),
         _clause(
-            "confidence >= {c}",
-            lambda seen: seen.probability >= seen.policy.confidence_threshold,
+            "confidence >= {c} / 2: type with n < {T}",
+            lambda seen: seen.rare & (seen.probability >= seen.confidence_threshold / 2),
         ),
     ),
 }

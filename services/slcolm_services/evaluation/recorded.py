@@ -10,7 +10,7 @@ from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.recordings import Recording, first_answers
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import DataInvalid, FieldViolation
-from slcolm_services.evaluation.evidence import LLM, Evidence, sample_of
+from slcolm_services.evaluation.evidence import LLM, NO_MENTION, Evidence, Mention, sample_of
 from slcolm_services.evaluation.filters import filter_llm_triples
 from slcolm_services.evaluation.learning import DevSentence
 from slcolm_services.evaluation.merge import merge
@@ -159,15 +159,17 @@ def evidence_of(
         entity_filter: Filter of LLM triples.
     """
     first = next(iter(answers.values()))
-    types: dict[str, set[str]] = {}
+    mentions: dict[str, Mention] = {}
     for entity in first.slm_entities:
         kind = schema.entities_by_name.get(entity.type) or schema.entities_by_label.get(entity.type)
-        types.setdefault(entity.text, set()).update([kind.name] if kind else [])
+        if kind is not None:
+            known = mentions.get(entity.text, NO_MENTION)
+            mentions[entity.text] = known.and_also(kind.name, entity.prob)
     found = {source: llm_triples(line, schema, entity_filter) for source, line in answers.items()}
     return Evidence(
         first.slm_triples,
         {source: triples for source, triples in found.items() if triples is not None},
-        {text: frozenset(names) for text, names in types.items()},
+        mentions,
     )
 
 

@@ -15,7 +15,7 @@ from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import FieldViolation, InvalidInput, SlcolmError
 from slcolm_services.evaluation.config import EvaluationConfig
-from slcolm_services.evaluation.evidence import LLM, SLM, Evidence
+from slcolm_services.evaluation.evidence import LLM, NO_MENTION, SLM, Evidence, Mention
 from slcolm_services.evaluation.filters import filter_llm_triples
 from slcolm_services.evaluation.fit import fit
 from slcolm_services.evaluation.learning import DevSentence
@@ -251,10 +251,10 @@ def _read_item(
                 f"the SLM predicted a relation type outside the schema: {relation.type!r}",
                 violations=[FieldViolation(place, f"{relation.type!r} is not a relation type")],
             )
-    entity_types: dict[str, frozenset[str]] = {}
+    mentions: dict[str, Mention] = {}
     for index, entity in enumerate(prediction.entities):
-        mention = prediction.mention(index)
-        entity_types[mention] = entity_types.get(mention, frozenset()) | {entity.type}
+        text = prediction.mention(index)
+        mentions[text] = mentions.get(text, NO_MENTION).and_also(entity.type, entity.prob)
     answers = {
         source: [triple_from_wire(triple) for triple in triples]
         for source, triples in _answers(item, field).items()
@@ -262,13 +262,13 @@ def _read_item(
     evidence, dropped = {}, {}
     for name in entity_filters:
         filtered = {
-            source: filter_llm_triples(prediction.text, entity_types, triples, schema, name)
+            source: filter_llm_triples(prediction.text, mentions, triples, schema, name)
             for source, triples in answers.items()
         }
         evidence[name] = Evidence(
             prediction.triples(),
             {source: found.triples for source, found in filtered.items()},
-            entity_types,
+            mentions,
         )
         dropped[name] = sum((Counter(found.dropped) for found in filtered.values()), Counter[str]())
     return _Item(prediction, evidence, dropped)

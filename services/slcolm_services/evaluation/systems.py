@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -154,6 +154,7 @@ def crossvalidate(
     *,
     folds: int = 5,
     entity_filters: Sequence[EntityFilter] = ("slm",),
+    modes: Collection[Mode] = tuple(Mode),
     samples: int = 1000,
     seed: int = DEFAULT_SEED,
 ) -> CrossValidation:
@@ -168,6 +169,7 @@ def crossvalidate(
         training_counts: Training instances by relation type.
         folds: How many.
         entity_filters: Filters to choose from, the one to prefer first.
+        modes: Modes to choose from.
         samples: Bootstrap resamples.
         seed: Of the folds and resamples.
 
@@ -187,7 +189,9 @@ def crossvalidate(
     for fold in range(folds):
         here = set(shuffled[fold::folds].tolist())
         rest = [line for index, line in enumerate(dev) if index not in here]
-        policy = fit(rest, schema, training_counts, entity_filters=entity_filters, seed=seed).policy
+        policy = fit(
+            rest, schema, training_counts, entity_filters=entity_filters, modes=modes, seed=seed
+        ).policy
         lines = [dev[index] for index in sorted(here)]
         evidence = [line.evidence[policy.entity_filter] for line in lines]
         gold += [Sentence(line.id, line.gold) for line in lines]

@@ -114,6 +114,8 @@ class Dev:
             InvalidInput: A mode needs the SLM's probability of a triple that has none.
         """
         results = [(policy, self._result(policy)) for policy in policies]
+        if not results:
+            return ()
         best = max((result for _, result in results), key=lambda result: result.objective)
         trials = [
             Trial(
