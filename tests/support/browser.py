@@ -48,10 +48,11 @@ class Tab:
 
     def open(self, url: str) -> None:
         """Load a page and wait until it has loaded and been painted."""
-        self.call("Page.navigate", url="about:blank")
-        self._pipe.events.clear()
-        self.call("Page.navigate", url=url)
-        self._pipe.wait("Page.loadEventFired")
+        # From an empty page: a change of the hash alone would load nothing.
+        for address in ("about:blank", url):
+            self._pipe.events.clear()
+            self.call("Page.navigate", url=address)
+            self._pipe.wait("Page.loadEventFired")
         self.settle()
 
     def settle(self) -> None:

@@ -67,6 +67,7 @@ def report(
         "training_counts": {relation: 222, "父": 1, "隐": 40},
         "calibration": {"method": "none", "before": None, "after": None, "merged": None},
         "precision_recall": {"slm": [], "merged": []},
+        "average_precision": {"slm": None, "merged": None},
         "leakage": {"splits": [], "clean_test": {"sentences": 1}},
         "policy": {
             "mode": "gate",
@@ -75,6 +76,7 @@ def report(
             "rare_below": 20,
             "entity_filter": "slm",
             "provenance": "chosen on dev",
+            "quorum": 0.0,
             "digest": "p1",
             "calibration": None,
             "confidence": None,

@@ -85,6 +85,11 @@ def curve_to_json(
     ]
 
 
+def average_precision_to_json(scores: evaluation_pb2.Scores) -> float | None:
+    """Area under the precision-recall curve; None where there is no curve."""
+    return scores.average_precision if scores.HasField("average_precision") else None
+
+
 def policy_to_json(fit: evaluation_pb2.FitPolicyResponse, runners_up: int) -> dict[str, Any]:
     """The policy that was chosen, with at most so many of those that were tried."""
     policy = fit.policy

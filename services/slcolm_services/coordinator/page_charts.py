@@ -138,6 +138,7 @@ def reliability(report: Mapping[str, Any]) -> dict[str, Any]:
                         "y": SQUARE.y(item["fraction_right"]),
                         "left": SQUARE.x(item["low"]),
                         "share": item["count"] / tallest,
+                        "radius": round(2.5 + 4 * math.sqrt(item["count"] / tallest), 1),
                     }
                     for item in part["bins"]
                 ],
@@ -156,7 +157,11 @@ def curves(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "frame": SQUARE,
         "lines": [
-            {"key": name, "path": SQUARE.path((point["r"], point["p"]) for point in points)}
+            {
+                "key": name,
+                "path": SQUARE.path((point["r"], point["p"]) for point in points),
+                "average": report["average_precision"][name],
+            }
             for name, points in report["precision_recall"].items()
             if points
         ],

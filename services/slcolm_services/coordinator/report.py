@@ -12,6 +12,7 @@ from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.coordinator.figures import (
+    average_precision_to_json,
     comparison_to_json,
     curve_to_json,
     policy_to_json,
@@ -98,6 +99,9 @@ def build_report(
         "precision_recall": {
             name: curve_to_json(judgement.strict[name].precision_recall)
             for name in ("slm", "merged")
+        },
+        "average_precision": {
+            name: average_precision_to_json(judgement.strict[name]) for name in ("slm", "merged")
         },
         "leakage": {
             "splits": list(judgement.leakage),

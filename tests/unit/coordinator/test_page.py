@@ -181,10 +181,12 @@ def test_probabilities_are_shown_where_there_are_any() -> None:
         "merged": None,
     }
     value["precision_recall"]["slm"] = [{"threshold": 0.5, "p": 1.0, "r": 0.5}]
+    value["average_precision"]["slm"] = 0.625
 
     page = _page(value)
 
     assert "SLM calibrated (isotonic)" in page
+    assert "SLM: average precision 0.625." in page
     assert "no probabilities" not in page
     assert "Merged triples do not all have a probability" in page
     assert "no probabilities" in _page(report())

@@ -163,6 +163,7 @@ def _scores(f1: float) -> evaluation_pb2.Scores:
         precision_recall=[
             evaluation_pb2.PrecisionRecallPoint(threshold=0.9, precision=1.0, recall=0.5)
         ],
+        average_precision=f1,
         spans={"ner_type": evaluation_pb2.Prf(f1=f1)},
     )
 
@@ -201,6 +202,7 @@ def test_the_report_holds_every_figure_of_the_judgement() -> None:
     assert calibration["before"]["expected_calibration_error"] == 0.1
     assert calibration["after"]["expected_calibration_error"] == 0.4
     assert report["precision_recall"]["merged"] == [{"threshold": 0.9, "p": 1.0, "r": 0.5}]
+    assert report["average_precision"] == {"slm": 0.1, "merged": 0.3}
     assert report["leakage"]["splits"] == [{"split": "test", "other": "train"}]
     assert report["leakage"]["clean_test"]["slm"]["strict"]["micro"]["f"] == 0.7
     assert json.loads(json.dumps(report)) == report
