@@ -11,7 +11,12 @@ import structlog
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
-from slcolm_services.errors import FieldViolation, ProviderNotFound, SlcolmError
+from slcolm_services.errors import (
+    DeadlineTooShort,
+    FieldViolation,
+    ProviderNotFound,
+    SlcolmError,
+)
 from slcolm_services.guidance.answer_form import AnswerForm
 from slcolm_services.guidance.batch_store import Batch
 from slcolm_services.guidance.batches import Batches
@@ -378,9 +383,17 @@ class Guidance:
         )
 
     async def _outcomes(self, jobs: Sequence[_Job], batch: _Batch) -> list[Outcome]:
-        return await asyncio.gather(*(self._outcome(job, batch) for job in jobs))
+        # Twice what is called at once: a slot never waits for a prompt, and no more prompts and
+        # claims on budgets are held than that, however many items there are.
+        places = asyncio.Semaphore(2 * batch.provider.info.concurrency)
+        return await asyncio.gather(*(self._outcome(job, batch, places) for job in jobs))
 
-    async def _outcome(self, job: _Job, batch: _Batch) -> Outcome:
+    async def _outcome(self, job: _Job, batch: _Batch, places: asyncio.Semaphore) -> Outcome:
+        try:
+            async with asyncio.timeout_at(batch.deadline):
+                await places.acquire()
+        except TimeoutError:
+            return DeadlineTooShort("the item's turn did not come before the caller's deadline")
         try:
             return await self._guide(job, batch)
         except SlcolmError as error:
@@ -389,6 +402,8 @@ class Guidance:
             # A defect of ours costs one item; what it was stands in the log and nowhere else.
             _log.exception("guidance_item_failed", id=job.predicted.id)
             return SlcolmError("internal error; the service's log has it under the item's id")
+        finally:
+            places.release()
 
     async def _guide(self, job: _Job, batch: _Batch) -> Guided:
         provider = batch.provider

@@ -57,6 +57,7 @@ class ProviderInfo:
         offline_rules: No language model writes the answers.
         replayed: The answers were recorded earlier.
         metered: Answers cost something: they go through the ledger and count as calls.
+        concurrency: Requests that it works on at once.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ProviderInfo:
     replayed: bool = False
     metered: bool = False
     sampling: str = ""
+    concurrency: int = 16
 
 
 class ChargedInVain(ProviderUnavailable):

@@ -59,6 +59,7 @@ class OpenAIProvider:
             window=Window(config.context_tokens, config.max_answer_tokens),
             prices=prices,
             metered=True,
+            concurrency=sum(where.max_concurrency for where in config.endpoints),
         )
 
     @property
