@@ -117,3 +117,27 @@ def test_the_strong_llm_is_chosen_on_its_own_dev_answers_and_beats_every_union_o
     assert sum(len(line["triples"]) for line in lines) == reference["llm"]["totals"][1]
     assert all(triple["sources"] for line in lines for triple in line["triples"])
     assert reference["llm"]["micro"][2] > reference["union"]["micro"][2]
+
+
+def test_the_policy_of_the_strong_llm_is_no_worse_on_dev_than_either_source(
+    chisre: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "policy.json"
+    fit = ["fit", "--dev", str(chisre / "recordings" / f"{DEV}.jsonl"), "--out", str(out)]
+    fit += ["--task", str(chisre / "task.yaml"), "--train", str(chisre / "train.jsonl")]
+    CliRunner().invoke(policy_command, fit, catch_exceptions=False)
+    figures = json.loads(out.read_text("utf-8"))["fit"]
+    objective = {best["mode"]: best["objective"] for best in figures["best_of_mode"]}
+    assert set(objective) == set(Mode)
+    assert figures["chosen"]["objective"] >= max(objective["slm"], objective["llm"])
+
+
+def test_three_llms_vote_better_than_each_alone(chisre: Path) -> None:
+    runs = ["gpt35_k2", "ernie_k2_unedited", "deepseek_icl_slcolm"]
+    arguments = ["crossvalidate", *(str(chisre / "recordings" / f"{run}.jsonl") for run in runs)]
+    arguments += ["--task", str(chisre / "task.yaml"), "--train", str(chisre / "train.jsonl")]
+    arguments += ["--mode", "learned", "--mode", "llm", "--folds", "3", "--json"]
+    result = CliRunner().invoke(policy_command, arguments, catch_exceptions=False)
+    systems = json.loads(result.output)["systems"]
+    for alone in ("llm-1", "llm-2", "llm-3"):
+        assert systems[alone]["merged_minus_this"]["micro_f1"]["low"] > 0

@@ -142,6 +142,128 @@ def test_one_bad_item_fails_alone() -> None:
     assert {result.error.code for result in response.results[1:]} == {code_pb2.INVALID_ARGUMENT}
 
 
+def answered(
+    prediction: common_pb2.Document, **said: list[common_pb2.Triple]
+) -> evaluation_pb2.MergeItem:
+    return evaluation_pb2.MergeItem(
+        prediction=prediction,
+        answers=[
+            evaluation_pb2.LlmAnswer(source=source, triples=triples)
+            for source, triples in said.items()
+        ],
+    )
+
+
+def test_several_answers_are_merged_by_quorum_with_their_sources() -> None:
+    rare, common = triple("C", "A", "rare"), triple("B", "C", "common")
+    item_of_two = answered(document("1"), one=[rare, common], two=[rare])
+    policy = evaluation_pb2.Policy(mode=evaluation_pb2.MERGE_MODE_LLM, quorum=0.5)
+    (found,) = merged(item_of_two, policy=policy).results[0].merged.triples
+    assert (found.triple.type, list(found.sources)) == ("rare", ["one", "two"])
+    any_one = evaluation_pb2.Policy(mode=evaluation_pb2.MERGE_MODE_LLM)
+    assert len(merged(item_of_two, policy=any_one).results[0].merged.triples) == 2
+
+
+@pytest.mark.parametrize(
+    ("broken", "field"),
+    [
+        (answered(document("1"), slm=[]), "items[0].answers[0].source"),
+        (
+            evaluation_pb2.MergeItem(
+                prediction=document("1"),
+                answers=[evaluation_pb2.LlmAnswer(source="a")] * 2,
+            ),
+            "items[0].answers[1].source",
+        ),
+        (
+            evaluation_pb2.MergeItem(
+                prediction=document("1"),
+                has_llm_answer=True,
+                answers=[evaluation_pb2.LlmAnswer(source="a")],
+            ),
+            "items[0].answers",
+        ),
+        (
+            evaluation_pb2.MergeItem(
+                prediction=document("1"), answers=[evaluation_pb2.LlmAnswer()]
+            ),
+            "items[0].answers[0].source",
+        ),
+    ],
+)
+def test_answers_that_mean_nothing_fail_alone(broken: evaluation_pb2.MergeItem, field: str) -> None:
+    first, second = merged(broken, item(document("2"))).results
+    assert first.error.code == code_pb2.INVALID_ARGUMENT
+    assert field in first.error.message
+    assert second.WhichOneof("outcome") == "merged"
+
+
+def test_probabilities_are_calibrated_and_the_slms_own_stay() -> None:
+    policy = evaluation_pb2.Policy(
+        mode=evaluation_pb2.MERGE_MODE_UNION,
+        calibration=evaluation_pb2.Calibration(
+            method="isotonic", from_probabilities=[0.0, 1.0], to_probabilities=[0.0, 0.5]
+        ),
+    )
+    prediction = document("1", ("common", 0, 1, 0.9))
+    response = merged(item(prediction, triple("C", "A", "rare")), policy=policy)
+    ours, theirs = response.results[0].merged.triples
+    assert ours.triple.probability == pytest.approx(0.45)
+    assert ours.slm_probability == pytest.approx(0.9)
+    assert not theirs.triple.HasField("probability")
+
+
+def test_the_learned_mode_decides_by_confidence() -> None:
+    policy = evaluation_pb2.Policy(
+        mode=evaluation_pb2.MERGE_MODE_LEARNED,
+        confidence=evaluation_pb2.Confidence(
+            sources=["llm"], intercept=-1, weights={"llm_share": 3.0}, threshold=0.5
+        ),
+    )
+    prediction = document("1", ("common", 0, 1, 0.9))
+    (found,) = (
+        merged(item(prediction, triple("C", "A", "rare")), policy=policy).results[0].merged.triples
+    )
+    assert (found.triple.type, found.rule) == ("rare", "confidence >= 0.50")
+    assert found.triple.probability == pytest.approx(0.881, abs=0.001)
+    (unanswered,) = (
+        merged(item(prediction, answered=False), policy=policy).results[0].merged.triples
+    )
+    assert unanswered.triple.probability == pytest.approx(0.9)
+
+
+def test_a_policy_for_another_task_is_refused() -> None:
+    policy = evaluation_pb2.Policy(mode=evaluation_pb2.MERGE_MODE_SLM, task="numbers")
+    request = evaluation_pb2.MergeRequest(schema=SCHEMA, policy=policy)
+    code, message = failure("Merge", request)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "letters" in message
+
+
+def test_several_answers_are_fitted_and_the_policy_is_applied() -> None:
+    request = dev_request(60)
+    for found in request.items:
+        found.answers.add(source="one", triples=found.llm_triples)
+        found.answers.add(source="two", triples=[triple("A", "C", "common")])
+        found.ClearField("llm_triples")
+        found.has_llm_answer = False
+
+    async def calls(stub: Any) -> tuple[Any, Any]:
+        fitted = await stub.FitPolicy(request)
+        merge = evaluation_pb2.MergeRequest(
+            items=request.items, schema=SCHEMA, policy=fitted.policy
+        )
+        return fitted, await stub.Merge(merge)
+
+    fitted, response = served(calls)
+    assert {trial.policy.quorum for trial in fitted.trials} == {0.0, 0.5, 1.0}
+    assert fitted.policy.task == "letters"
+    assert list(fitted.policy.confidence.sources) == ["one", "two"]
+    assert fitted.trials[0].gap == 0
+    assert fitted.trials[-1].gap > 0
+    assert all(result.WhichOneof("outcome") == "merged" for result in response.results)
+
+
 def test_the_text_filter_adds_entities() -> None:
     prediction = document("1")
     del prediction.entities[1:]
