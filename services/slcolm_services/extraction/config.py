@@ -16,7 +16,8 @@ class EngineConfig:
         batch_tokens: Most tokens, padding included, that pass a model at once; a longer text goes
             alone. On a CPU small batches are the faster ones (decision 0007).
         max_text_characters: Longest text that is tokenized at all.
-        threads: Threads of the graphs; 0 for as many as there are processors to use.
+        threads: Batches that run at once, each on one thread; 0 for as many as there are processors
+            to use.
     """
 
     batch_tokens: int = 512

@@ -11,10 +11,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from slcolm_services.corpus.documents import Document, Relation
@@ -30,6 +28,7 @@ from slcolm_services.errors import (
     TextTooLong,
 )
 from slcolm_services.extraction.config import EngineConfig
+from slcolm_services.extraction.graphs import Array, Graph, load_graph
 from slcolm_services.model.decode import (
     SpanPrediction,
     candidate_pairs,
@@ -45,8 +44,6 @@ from slcolm_services.model.folder import (
 )
 from slcolm_services.model.tokenization import Encoded, TextTokenizer, pad
 from slcolm_services.runtime.cpu import available_cpus
-
-Array = NDArray[Any]
 
 _PAIRS_PER_RUN = 8192
 """Pairs that the second graph scores at once: about 100 MB of features at 768 dimensions."""
@@ -75,11 +72,12 @@ class Sentence:
 
 
 class Engine:
-    """One loaded model. Safe to use from many threads: their batches take turns.
+    """One loaded model. Safe to use from many threads; `slots` batches pass at once.
 
     Attributes:
         manifest: What the model folder says of itself.
         schema: The task that the model was trained for.
+        slots: Batches that run at the same time, each on the thread of its caller.
     """
 
     def __init__(
@@ -88,8 +86,8 @@ class Engine:
         manifest: ModelManifest,
         schema: TaskSchema,
         tokenizer: TextTokenizer,
-        spans_graph: onnxruntime.InferenceSession,
-        relations_graph: onnxruntime.InferenceSession,
+        spans_graph: Graph,
+        relations_graph: Graph,
         config: EngineConfig,
     ) -> None:
         self.manifest = manifest
@@ -98,8 +96,9 @@ class Engine:
         self._spans_graph = spans_graph
         self._relations_graph = relations_graph
         self._config = config
-        # One batch already uses every processor; two at once would only double the memory.
-        self._turn = threading.Lock()
+        self.slots = config.threads or available_cpus()
+        # More batches than processors at once would only take more memory.
+        self._free_slots = threading.Semaphore(self.slots)
 
     @classmethod
     def load(
@@ -127,8 +126,8 @@ class Engine:
             manifest=manifest,
             schema=schema,
             tokenizer=TextTokenizer.load(folder / TOKENIZER_FILE, max_tokens=manifest.max_tokens),
-            spans_graph=_session(folder / manifest.spans_graph, config),
-            relations_graph=_session(folder / manifest.relations_graph, config),
+            spans_graph=load_graph(folder / manifest.spans_graph),
+            relations_graph=load_graph(folder / manifest.relations_graph),
             config=config,
         )
         engine._try_out()
@@ -159,21 +158,25 @@ class Engine:
         sentences = []
         for index, document in enumerate(documents):
             try:
-                sentences.append(Sentence(index, document, self._encode(document.text)))
+                sentences.append(Sentence(index, document, self.encode(document.text)))
             except SlcolmError as error:
                 results[index] = error
         on_done(len(documents) - len(sentences))
         for batch in batches(sentences, self._config.batch_tokens):
             if should_stop():
                 raise Cancelled("the caller has gone")
-            with self._turn:
-                outputs = self._run(batch)
-            for sentence, output in zip(batch, outputs, strict=True):
+            for sentence, output in zip(batch, self.run(batch), strict=True):
                 results[sentence.index] = output
             on_done(len(batch))
         return [result for result in results if result is not None]
 
-    def _encode(self, text: str) -> Encoded:
+    def encode(self, text: str) -> Encoded:
+        """Tokens of a text.
+
+        Raises:
+            TextTooLong: More characters than the configuration or more tokens than the model takes.
+            InvalidInput: There is nothing to read in it.
+        """
         limit = self._config.max_text_characters
         if len(text) > limit:
             raise TextTooLong(
@@ -185,6 +188,15 @@ class Engine:
         if not (encoded.starts < encoded.ends).any():
             raise InvalidInput("the text is empty or holds nothing but whitespace")
         return encoded
+
+    def run(self, batch: Sequence[Sentence]) -> list[Extraction]:
+        """Pass one batch through the graphs, on the calling thread; waits for a free slot.
+
+        Args:
+            batch: At least one text; all are padded to the longest.
+        """
+        with self._free_slots:
+            return self._run(batch)
 
     def _run(self, batch: Sequence[Sentence]) -> list[Extraction]:
         ids, mask = pad([sentence.encoded for sentence in batch], self._tokenizer.pad_id)
@@ -307,23 +319,3 @@ def _check_types(manifest: ModelManifest, schema: TaskSchema) -> None:
     ]
     if violations:
         raise ModelInvalid("the manifest does not fit the task schema", violations=violations)
-
-
-def _session(path: Path, config: EngineConfig) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    # Left alone, ONNX Runtime takes the host's cores, whatever the container's quota.
-    options.intra_op_num_threads = config.threads or available_cpus()
-    options.inter_op_num_threads = 1
-    # With varying shapes the arena only ever grows.
-    options.enable_cpu_mem_arena = False
-    options.enable_mem_pattern = False
-    # Threads that spin between batches take processors from the other services on the machine.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    # ONNX Runtime raises a dozen unrelated classes.
-    except Exception as error:
-        raise ModelInvalid(f"{path.name} cannot be loaded: {error}") from error
