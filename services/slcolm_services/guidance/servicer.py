@@ -172,6 +172,7 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
                     digest=info.digest,
                     default=info == providers[0],
                     batch=self._guidance.batches.are_taken_by(info.name),
+                    answer_form=info.answer_form,
                 )
                 for info in shown
             ],

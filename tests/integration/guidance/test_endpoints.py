@@ -160,9 +160,9 @@ async def test_the_form_of_answers_is_found_out_once(
     endpoint.usual = takes_only(chat, form)
     asked = request(schema={"type": "object"})
     async with model(endpoint.url, max_attempts=1) as provider:
-        assert provider.answer_form == ""
+        assert provider.info.answer_form == ""
         answers = [await ask(provider, asked) for _ in range(3)]
-        assert provider.answer_form == form
+        assert provider.info.answer_form == form
     assert [answer.usage.calls for answer in answers] == [1, 1, 1]
     assert len(endpoint.bodies) == calls + 2
 

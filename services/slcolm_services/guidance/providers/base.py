@@ -58,6 +58,8 @@ class ProviderInfo:
         replayed: The answers were recorded earlier.
         metered: Answers cost something: they go through the ledger and count as calls.
         concurrency: Requests that it works on at once.
+        answer_form: Form of answers that its endpoint was found to enforce: `json_schema`,
+            `json_object` or `plain`; empty until it was asked.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ProviderInfo:
     metered: bool = False
     sampling: str = ""
     concurrency: int = 16
+    answer_form: str = ""
 
 
 class ChargedInVain(ProviderUnavailable):

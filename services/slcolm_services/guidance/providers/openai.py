@@ -13,6 +13,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -64,13 +65,9 @@ class OpenAIProvider:
 
     @property
     def info(self) -> ProviderInfo:
-        """What is told about it."""
-        return self._info
-
-    @property
-    def answer_form(self) -> str:
-        """Form of answers that the endpoint asked last was found to enforce; empty before that."""
-        return next((one.answer_form for one in self.endpoints if one.answer_form), "")
+        """What is told about it, and what was found out about the preferred endpoint so far."""
+        forms = (endpoint.answer_form for endpoint in self.endpoints)
+        return replace(self._info, answer_form=next(filter(None, forms), ""))
 
     async def open(self) -> None:
         """Make the clients. Nothing is sent."""
