@@ -19,6 +19,7 @@ from slcolm_services.coordinator.records import StageResult
 from slcolm_services.coordinator.report import SYSTEMS, Judgement, build_report, report_bytes
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.leakage import find_leakage, leakage_json
+from slcolm_services.errors import ArtifactNotFound
 from slcolm_services.runtime.wire import document_from_wire
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -218,7 +219,7 @@ def _judgement(tools: Tools, context: StageContext) -> Judgement:
     def scores(name: str) -> evaluation_pb2.Scores:
         return _read(tools, context, name, evaluation_pb2.Scores)
 
-    leakage = json.loads(tools.records.get_file(context.artifacts["leakage.json"]))
+    leakage = json.loads(_file(tools, context, "leakage.json"))
     documents = tools.datasets.load(context.spec.test_dataset)
     return Judgement(
         strict={name: scores(f"scores-{name}") for name in SYSTEMS},
@@ -239,7 +240,16 @@ def _judgement(tools: Tools, context: StageContext) -> Judgement:
 
 
 def _read(tools: Tools, context: StageContext, name: str, kind: type[MessageT]) -> MessageT:
-    return kind.FromString(tools.records.get_file(context.artifacts[f"{name}.binpb"]))
+    return kind.FromString(_file(tools, context, f"{name}.binpb"))
+
+
+def _file(tools: Tools, context: StageContext, name: str) -> bytes:
+    if name not in context.artifacts:
+        raise ArtifactNotFound(
+            f"another version of the program left no {name!r}; resume the run to make it",
+            metadata={"run_id": context.run_id, "name": name},
+        )
+    return tools.records.get_file(context.artifacts[name])
 
 
 def _merged_systems(
