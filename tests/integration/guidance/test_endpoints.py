@@ -26,6 +26,7 @@ from slcolm_services.guidance.usage import Prices
 
 KEY = "sk-very-secret"
 PATIENT = 20.0
+SLOW_TO_RETURN = {"backoff_seconds": 60.0, "max_backoff_seconds": 600.0}
 
 
 @pytest.fixture(autouse=True)
@@ -223,7 +224,7 @@ async def test_the_next_endpoint_answers_where_one_fails(
     endpoint: Any, second: Any, chat: ModuleType, failure: Callable[[ModuleType], Any]
 ) -> None:
     endpoint.behaviours.append(failure(chat))
-    async with model(endpoint.url, second.url) as provider:
+    async with model(endpoint.url, second.url, **SLOW_TO_RETURN) as provider:
         answer = await ask(provider)
     assert answer.answer.text == chat.ANSWER
     assert (len(endpoint.bodies), len(second.bodies)) == (1, 1)
@@ -233,8 +234,7 @@ async def test_an_endpoint_that_keeps_failing_is_set_aside(
     endpoint: Any, second: Any, chat: ModuleType
 ) -> None:
     endpoint.usual = lambda _: chat.reply(500, {})
-    times = {"backoff_seconds": 60.0, "max_backoff_seconds": 600.0}
-    async with model(endpoint.url, second.url, **times) as provider:
+    async with model(endpoint.url, second.url, **SLOW_TO_RETURN) as provider:
         for _ in range(10):
             await ask(provider)
     assert (len(endpoint.bodies), len(second.bodies)) == (3, 10)
@@ -264,8 +264,7 @@ async def test_a_wrong_key_does_not_cost_a_call_for_every_item(
     endpoint: Any, chat: ModuleType
 ) -> None:
     endpoint.usual = lambda _: chat.reply(401, {"error": {"message": KEY, "code": KEY}})
-    times = {"backoff_seconds": 60.0, "max_backoff_seconds": 600.0}
-    async with model(endpoint.url, max_concurrency=2, **times) as provider:
+    async with model(endpoint.url, max_concurrency=2, **SLOW_TO_RETURN) as provider:
         outcomes = await asyncio.gather(
             *(ask(provider, request(f"{n}")) for n in range(20)), return_exceptions=True
         )
