@@ -1,4 +1,4 @@
-"""The confidence is a logistic regression with its scale folded back, where there is enough data."""
+"""The confidence is a logistic regression with its scale folded back, if there is enough data."""
 
 from __future__ import annotations
 
