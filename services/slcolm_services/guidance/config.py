@@ -180,8 +180,8 @@ class GuidanceConfig(ModelSettings, EndpointSettings):
             forgets when the process ends, paid answers included.
         max_items: Most items of one request.
         max_text_chars: Longest text, in characters.
-        min_probability: The offline rules drop SLM triples below it. On ChisRE dev a higher one
-            costs rare types more than it gains elsewhere.
+        min_probability: The offline rules drop SLM triples below it whose type retrieval does not
+            propose; chosen on ChisRE dev (`benchmarks/offline.py`).
     """
 
     provider: str = "offline"
@@ -194,7 +194,7 @@ class GuidanceConfig(ModelSettings, EndpointSettings):
     ledger_url: Secret = _LEDGER_URL
     max_items: int = 256
     max_text_chars: int = 20_000
-    min_probability: float = 0.4
+    min_probability: float = 0.7
 
     def __post_init__(self) -> None:
         """Check the values.

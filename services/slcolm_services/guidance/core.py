@@ -203,6 +203,7 @@ class Guidance:
         sample: int = 0,
         run_id: str = "",
         budget: RunBudget | None = None,
+        on_done: Callable[[], None] = lambda: None,
     ) -> list[Outcome]:
         """Have each item's prediction revised.
 
@@ -215,6 +216,7 @@ class Guidance:
             sample: Which answer to the same prompt: 0 is the first one.
             run_id: Run that the spending is booked on.
             budget: What the run may spend in all.
+            on_done: Called when an item is done, on the event loop.
 
         Returns:
             An answer or an error per item, in order.
@@ -242,7 +244,7 @@ class Guidance:
                 predicted=item.prediction,
             )
 
-        return await self._outcomes([job(item) for item in items], batch)
+        return await self._outcomes([job(item) for item in items], batch, on_done)
 
     async def annotate(
         self,
@@ -382,11 +384,19 @@ class Guidance:
             deadline=asyncio.get_running_loop().time() + timeout_seconds,
         )
 
-    async def _outcomes(self, jobs: Sequence[_Job], batch: _Batch) -> list[Outcome]:
+    async def _outcomes(
+        self, jobs: Sequence[_Job], batch: _Batch, on_done: Callable[[], None] = lambda: None
+    ) -> list[Outcome]:
         # Twice what is called at once: a slot never waits for a prompt, and no more prompts and
         # claims on budgets are held than that, however many items there are.
         places = asyncio.Semaphore(2 * batch.provider.info.concurrency)
-        return await asyncio.gather(*(self._outcome(job, batch, places) for job in jobs))
+
+        async def outcome(job: _Job) -> Outcome:
+            done = await self._outcome(job, batch, places)
+            on_done()
+            return done
+
+        return await asyncio.gather(*(outcome(job) for job in jobs))
 
     async def _outcome(self, job: _Job, batch: _Batch, places: asyncio.Semaphore) -> Outcome:
         try:

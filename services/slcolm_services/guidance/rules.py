@@ -1,8 +1,10 @@
 """Rules that stand in for an LLM where there is none.
 
 They see what an LLM is shown: the SLM's prediction, demonstrations and candidate relation types
-with their trigger words. They drop what is improbable or impossible, and add what stands in the
-text in the way that the demonstrations or the trigger words show. They understand nothing.
+with their trigger words. They drop what is impossible, and what is improbable and of a type that
+retrieval does not propose. They add what trigger words show between mentions that the SLM has left
+alone, and, where there is no prediction, what is worded like a demonstration. They understand
+nothing. What each rule is worth is measured by `benchmarks/offline.py`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ class Finding:
     """What a rule did.
 
     Attributes:
-        rule: `improbable`, `impossible`, `wording` or `trigger`.
+        rule: `unsupported`, `impossible`, `wording` or `trigger`.
         triple: The triple that was dropped or added.
         evidence: The probability, the entity types, or the words of the text that it rests on.
     """
@@ -64,19 +66,20 @@ def revise(item: GuideItem, schema: TaskSchema, *, min_probability: float) -> Re
         item: The text with the SLM's prediction, demonstrations and candidates. Without predicted
             entities those of the demonstrations are looked for in the text.
         schema: The task.
-        min_probability: Predicted triples below it are dropped.
+        min_probability: Predicted triples below it are dropped where there are candidates and
+            their type is none of them.
     """
     document = item.prediction
     if not document.entities:
         document = Document(
             document.id, document.text, _known_entities(document.text, item.demonstrations)
         )
-    kept, dropped = _review(document, schema, min_probability)
+    kept, dropped = _review(document, schema, item.candidates, min_probability)
     settled = {frozenset((triple.head, triple.tail)) for triple in kept}
     settled |= {frozenset((finding.triple.head, finding.triple.tail)) for finding in dropped}
     added: dict[Triple, Finding] = {}
     for finding in itertools.chain(
-        _by_wording(document, schema, item.demonstrations),
+        () if item.prediction.entities else _by_wording(document, schema, item.demonstrations),
         _by_trigger(document, schema, item.candidates, _head_comes_first(item.demonstrations)),
     ):
         ends = frozenset((finding.triple.head, finding.triple.tail))
@@ -87,7 +90,10 @@ def revise(item: GuideItem, schema: TaskSchema, *, min_probability: float) -> Re
 
 
 def _review(
-    document: Document, schema: TaskSchema, min_probability: float
+    document: Document,
+    schema: TaskSchema,
+    candidates: tuple[Candidate, ...],
+    min_probability: float,
 ) -> tuple[list[Triple], list[Finding]]:
     """What stays of the prediction and what does not."""
     possible = {
@@ -100,12 +106,14 @@ def _review(
             document.entities[relation.tail].type,
         )
     }
+    proposed = {candidate.type for candidate in candidates}
     kept, dropped = [], []
     for triple in document.triples():
+        doubtful = triple.prob is not None and triple.prob < min_probability
         if triple not in possible:
             dropped.append(Finding("impossible", triple, triple.type))
-        elif triple.prob is not None and triple.prob < min_probability:
-            dropped.append(Finding("improbable", triple, f"{triple.prob:.2f}"))
+        elif doubtful and proposed and triple.type not in proposed:
+            dropped.append(Finding("unsupported", triple, f"{triple.prob:.2f}"))
         else:
             kept.append(triple)
     return kept, dropped

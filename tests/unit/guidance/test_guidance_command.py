@@ -1,19 +1,30 @@
-"""`slcolm guidance` on files."""
+"""`slcolm guide` and `slcolm guidance` on files."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 
 from slcolm_services.cli.guidance import guidance
+from slcolm_services.cli.guide import guide
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.jsonl import write_documents
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import write_schema
-from slcolm_services.errors import NotFound
+from slcolm_services.errors import AnswerNotRecorded, ConfigInvalid, InvalidInput, NotFound
+
+FATHER = '{"真实的关系":[{"类型":"父","主体":"甲","客体":"乙"}]}'
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SLCOLM_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
 
 
 @pytest.fixture
@@ -24,10 +35,46 @@ def task(tmp_path: Path, schema: TaskSchema) -> str:
 
 @pytest.fixture
 def predictions(tmp_path: Path) -> str:
-    entities = (Entity("PER", 0, 1, 0.9), Entity("OFI", 2, 4, 0.9))
-    document = Document("s1", "甲为某官。", entities, (Relation("任职", 0, 1, 0.1),))
-    write_documents(tmp_path / "predictions.jsonl", [document])
+    office = (Entity("PER", 0, 1, 0.9), Entity("OFI", 2, 4, 0.9))
+    people = (Entity("PER", 0, 1, 0.9), Entity("PER", 2, 3, 0.9))
+    documents = [
+        Document("s1", "甲为某官。", office, (Relation("任职", 0, 1, 0.9),)),
+        Document("s2", "甲子乙，从之。", people, (Relation("攻伐", 0, 1, 0.3),)),
+    ]
+    write_documents(tmp_path / "predictions.jsonl", documents)
     return str(tmp_path / "predictions.jsonl")
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> str:
+    people = (Entity("PER", 0, 1), Entity("PER", 2, 3))
+    documents = [
+        Document(f"d{number}", f"{head}子{tail}，{more}。", people, (Relation("父", 0, 1),))
+        for number, (head, tail, more) in enumerate(zip("丙戊庚", "丁己辛", "从之", strict=False))
+    ]
+    write_documents(tmp_path / "train.jsonl", documents)
+    return str(tmp_path / "train.jsonl")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> str:
+    """Two answers to the second text, none to the first."""
+    lines = [{"id": "s2", "text": "甲子乙，从之。", "llm_raw": raw} for raw in (FATHER, "无")]
+    file = tmp_path / "recording.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    return str(file)
+
+
+def run(*arguments: str) -> Result:
+    # The command line sends what is logged to stderr.
+    with capture_logs():
+        return CliRunner().invoke(guide, arguments, catch_exceptions=False)
+
+
+def as_json(*arguments: str) -> dict[str, Any]:
+    value = json.loads(run(*arguments, "--json").stdout)
+    assert isinstance(value, dict)
+    return value
 
 
 def test_parse_reads_every_line_of_a_recording(tmp_path: Path, task: str) -> None:
@@ -50,27 +97,91 @@ def test_parse_reads_every_line_of_a_recording(tmp_path: Path, task: str) -> Non
     assert "unknown type: 师生" in table.stdout
 
 
-def test_prompt_shows_what_would_be_sent(task: str, predictions: str) -> None:
-    arguments = ["prompt", predictions, "--task", task]
-    result = CliRunner().invoke(guidance, [*arguments, "--id", "s1"], catch_exceptions=False)
-    assert '句子："甲为某官。"' in result.stdout
-    shown = CliRunner().invoke(guidance, [*arguments, "--json"], catch_exceptions=False)
-    made = json.loads(shown.stdout)
-    assert (made["id"], made["shortened"]) == ("s1", [])
-    assert [message["role"] for message in made["messages"]] == ["system", "user"]
-    assert made["messages"][-1]["content"] in result.stdout
+def test_answers_are_written_a_line_each_with_their_places(
+    tmp_path: Path, task: str, predictions: str, train: str
+) -> None:
+    out = tmp_path / "answers.jsonl"
+    result = run(*(predictions, "--task", task, "--demonstrations", train), *("--out", str(out)))
+    assert "no language model was asked" in result.stdout
+    first, second = map(json.loads, out.read_text(encoding="utf-8").splitlines())
+    assert (first["id"], first["sample"], first["offline_rules"]) == ("s1", 0, True)
+    assert first["triples"] == [{"head": "甲", "tail": "某官", "type": "任职"}]
+    assert first["entities"][1] == {"type": "OFI", "start": 2, "end": 4}
+    assert first["relations"] == [{"type": "任职", "head": 0, "tail": 1}]
+    assert [revision["kind"] for revision in first["revisions"]] == ["kept"]
+    assert "0.30" in second["explanation"]
+    assert [revision["kind"] for revision in second["revisions"]] == ["dropped"]
+
+
+def test_samples_and_failures_have_lines_of_their_own(
+    task: str, predictions: str, recording: str
+) -> None:
+    replay = (predictions, "--task", task, "--guide", "replay", "--recordings", recording)
+    items = as_json(*replay, "--samples", "2")["items"]
+    assert [(item["id"], item["sample"]) for item in items] == [
+        ("s1", 0),
+        ("s2", 0),
+        ("s1", 1),
+        ("s2", 1),
+    ]
+    assert items[0]["error"]["reason"] == "ANSWER_NOT_RECORDED"
+    assert items[1]["revisions"] == [
+        {"kind": "relabelled", "head": "甲", "tail": "乙", "type": "父", "previous_type": "攻伐"}
+    ]
+    assert not items[3]["usable"]
+
+
+def test_a_file_without_any_answer_is_an_error(tmp_path: Path, task: str, recording: str) -> None:
+    write_documents(tmp_path / "other.jsonl", [Document("x", "丙守某地。")])
+    other = str(tmp_path / "other.jsonl")
+    out = tmp_path / "answers.jsonl"
+    with pytest.raises(AnswerNotRecorded):
+        run(
+            *(other, "--task", task, "--out", str(out)),
+            *("--guide", "replay", "--recordings", recording),
+        )
+    assert not out.exists()
+
+
+def test_a_dry_run_tells_tokens_cost_and_what_is_shown(
+    task: str, predictions: str, train: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    arguments = (
+        *(predictions, "--task", task, "--demonstrations", train, "--shots", "1", "--dry-run"),
+        *("--guide", "openai", "--llm-model", "tiny", "--prompt-price", "10"),
+        *("--completion-price", "20", "--currency", "EUR", "--show", "s2"),
+    )
+    report = as_json(*arguments)
+    tokens = report["prompt_tokens"]
+    assert (report["prompts"], report["answered"]) == (2, 0)
+    assert tokens["min"] <= tokens["median"] <= tokens["max"] < tokens["total"]
+    assert report["max_answer_tokens"] == 2 * 2_048
+    cost = (tokens["total"] * 10 + report["max_answer_tokens"] * 20) / 1e6
+    assert report["max_cost"] == pytest.approx(cost)
+    system, user = report["messages"]
+    assert "候选类型" in system["content"]
+    assert '句子："甲子乙，从之。"' in user["content"]
+    assert "丙子丁" in user["content"]
+    assert "戊子己" not in user["content"]
+    table = run(*arguments).stdout
+    assert '句子："甲子乙，从之。"' in table
+    assert "cost at most" in table
+
+
+def test_parts_of_the_prompt_can_be_left_out(task: str, predictions: str, train: str) -> None:
+    arguments = (predictions, "--task", task, "--demonstrations", train, "--dry-run")
+    full = as_json(*arguments)["prompt_tokens"]["total"]
+    for part in ("definitions", "demonstrations", "prediction"):
+        assert as_json(*arguments, "--omit", part)["prompt_tokens"]["total"] < full
+
+
+def test_wrong_usage_is_named(task: str, predictions: str) -> None:
+    with pytest.raises(InvalidInput, match="--out"):
+        run(predictions, "--task", task)
+    with pytest.raises(InvalidInput, match="--dry-run"):
+        run(predictions, "--task", task, "--show", "s1", "--json")
     with pytest.raises(NotFound):
-        CliRunner().invoke(guidance, [*arguments, "--id", "s2"], catch_exceptions=False)
-
-
-def test_guide_revises_a_file_of_predictions(task: str, predictions: str) -> None:
-    arguments = ["guide", predictions, "--task", task]
-    table = CliRunner().invoke(guidance, arguments, catch_exceptions=False)
-    assert "s1" in table.stdout
-    assert "0.10" in table.stdout
-    result = CliRunner().invoke(guidance, [*arguments, "--json"], catch_exceptions=False)
-    (item,) = json.loads(result.stdout)["items"]
-    assert item["id"] == "s1"
-    assert item["triples"] == []
-    assert item["offline_rules"]
-    assert "0.10" in item["explanation"]
+        run(predictions, "--task", task, "--dry-run", "--show", "s9")
+    with pytest.raises(ConfigInvalid, match="--llm-model"):
+        run(predictions, "--task", task, "--dry-run", "--guide", "openai")

@@ -30,30 +30,37 @@ def text(words: str, *relations: Relation, **entities: str) -> Document:
     return Document("q", words, tuple(found), relations)
 
 
-def test_drops_what_is_improbable_or_impossible(schema: TaskSchema) -> None:
+def test_drops_what_is_impossible_or_improbable_and_not_proposed(schema: TaskSchema) -> None:
     document = text(
-        "甲为某官，攻乙。",
-        Relation("任职", 0, 1, 0.9),
+        "甲为某官，攻乙，乙败。",
+        Relation("任职", 0, 1, 0.3),
         Relation("攻伐", 0, 2, 0.3),
         Relation("父", 0, 1, 0.9),
         甲="PER",
         某官="OFI",
         乙="PER",
     )
-    revised = revise(GuideItem(document), schema, min_probability=0.5)
-    assert revised.triples == (Triple("甲", "某官", "任职"),)
+    office, attack = Triple("甲", "某官", "任职"), Triple("甲", "乙", "攻伐")
+    item = GuideItem(document, (), (Candidate("任职"),))
+    revised = revise(item, schema, min_probability=0.5)
+    assert revised.triples == (office,)
     assert {(finding.rule, finding.triple.type) for finding in revised.dropped} == {
-        ("improbable", "攻伐"),
+        ("unsupported", "攻伐"),
         ("impossible", "父"),
     }
+    assert revise(item, schema, min_probability=0.2).triples == (office, attack)
+    assert revise(GuideItem(document), schema, min_probability=0.5).triples == (office, attack)
 
 
-def test_adds_what_is_worded_like_a_solved_example(schema: TaskSchema) -> None:
-    item = GuideItem(text("甲子乙，守某地。", 甲="PER", 乙="PER", 某地="LOC"), (FATHER_BY_SON,))
-    revised = revise(item, schema, min_probability=0.5)
-    assert revised.triples == (Triple("甲", "乙", "父"),)
+def test_wording_counts_only_where_there_is_no_prediction(schema: TaskSchema) -> None:
+    """Mentions come from the examples then."""
+    words = "昔丙子丁守之。"
+    revised = revise(GuideItem(Document("q", words), (FATHER_BY_SON,)), schema, min_probability=0.5)
+    assert revised.triples == (Triple("丙", "丁", "父"),)
     assert revised.added[0].rule == "wording"
     assert revised.added[0].evidence == "子"
+    silent = text(words, 丙="PER", 丁="PER")
+    assert not revise(GuideItem(silent, (FATHER_BY_SON,)), schema, min_probability=0.5).triples
 
 
 def test_adds_what_a_trigger_word_between_two_mentions_shows(schema: TaskSchema) -> None:
@@ -88,14 +95,9 @@ def test_nothing_is_joined_across_the_end_of_a_sentence(schema: TaskSchema) -> N
     assert revise(item, schema, min_probability=0.5).triples == ()
 
 
-def test_without_a_prediction_mentions_come_from_the_examples(schema: TaskSchema) -> None:
-    item = GuideItem(Document("q", "昔丙子丁守之。"), (FATHER_BY_SON,))
-    assert revise(item, schema, min_probability=0.5).triples == (Triple("丙", "丁", "父"),)
-
-
 def test_answers_like_an_llm_and_says_that_it_is_none(schema: TaskSchema) -> None:
     provider = OfflineProvider("offline", Window(8000, 1000), 0.5)
-    item = GuideItem(text("甲子乙。", 甲="PER", 乙="PER"), (FATHER_BY_SON,))
+    item = GuideItem(text("甲子乙。", 甲="PER", 乙="PER"), (), (Candidate("父", 1.0, ("子",)),))
     for language, words in (("lzh", "离线规则（不是语言模型）"), ("en", "no language model")):
         task = dataclasses.replace(schema, language=language)
         request = Request(Prompt((), 0), item, task)

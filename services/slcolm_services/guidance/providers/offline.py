@@ -21,14 +21,14 @@ _VERSION = 2
 _WORDS = {
     "zh": {
         "head": "离线规则（不是语言模型）。",
-        "improbable": "删除{triple}：概率{evidence}过低。",
+        "unsupported": "删除{triple}：概率只有{evidence}，也不在候选类型中。",
         "impossible": "删除{triple}：实体类型不符。",
         "wording": "补充{triple}：与示例用词相同“{evidence}”。",
         "trigger": "补充{triple}：两者之间只有触发词“{evidence}”。",
     },
     "en": {
         "head": "Offline rules (no language model). ",
-        "improbable": "Dropped {triple}: probability {evidence} is too low. ",
+        "unsupported": "Dropped {triple}: probability {evidence}, and no candidate type. ",
         "impossible": "Dropped {triple}: entity types do not fit. ",
         "wording": 'Added {triple}: same wording as an example, "{evidence}". ',
         "trigger": 'Added {triple}: only the trigger word "{evidence}" between them. ',
@@ -43,7 +43,7 @@ class OfflineProvider:
         name: Name that requests use.
         window: What fits into a prompt; rules have no limit of their own, so that prompts come out
             as they would for an LLM.
-        min_probability: SLM triples below it are dropped.
+        min_probability: SLM triples below it are dropped where retrieval does not propose their type.
     """
 
     def __init__(self, name: str, window: Window, min_probability: float) -> None:

@@ -1,0 +1,394 @@
+"""`slcolm guide`: have the predictions of a file revised by an LLM, or see what that would take."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from slcolm_services.cli.guided_json import outcome_json
+from slcolm_services.cli.options import (
+    default_home,
+    existing_file,
+    guidance_options,
+    guidance_settings,
+)
+from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.selection import Examples
+from slcolm_services.corpus.files import replacing
+from slcolm_services.corpus.jsonl import read_documents
+from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.corpus.schema_file import read_schema
+from slcolm_services.embedded import ledger_url
+from slcolm_services.errors import FieldViolation, InvalidInput, NotFound, SlcolmError
+from slcolm_services.guidance.config import GuidanceConfig
+from slcolm_services.guidance.core import Guidance, Outcome
+from slcolm_services.guidance.items import GuideItem, PromptOptions
+from slcolm_services.guidance.service import build_guidance
+from slcolm_services.guidance.usage import RunBudget
+from slcolm_services.runtime.database import make_folder_of
+
+_CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
+
+_SHOWN_FAILURES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be done."""
+
+    guidance: Guidance
+    items: list[GuideItem]
+    schema: TaskSchema
+    options: PromptOptions
+    samples: int
+
+
+def _prompt_options(command: _CommandT) -> _CommandT:
+    """Add the options that say how prompts are made."""
+    for option in reversed(
+        (
+            click.option(
+                "--demonstrations",
+                type=existing_file,
+                help="Solved examples (native JSONL): the most similar are shown, and candidate "
+                "relation types are taken from them.",
+            ),
+            click.option(
+                "--shots",
+                type=click.IntRange(min=0),
+                default=2,
+                show_default=True,
+                help="Demonstrations in each prompt.",
+            ),
+            click.option("--template", default="", help="Template, for example guide.zh.v1."),
+            click.option(
+                "--omit",
+                type=click.Choice(["definitions", "demonstrations", "prediction"]),
+                multiple=True,
+                help="Leave a part out of the prompt; may be repeated.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _budget_options(command: _CommandT) -> _CommandT:
+    """Add the options that limit and price what is spent."""
+    for option in reversed(
+        (
+            click.option(
+                "--max-calls",
+                type=click.IntRange(min=0),
+                default=0,
+                help="Most calls; 0: no limit.",
+            ),
+            click.option(
+                "--max-tokens",
+                type=click.IntRange(min=0),
+                default=0,
+                help="Most prompt and completion tokens; 0: no limit.",
+            ),
+            click.option(
+                "--max-cost",
+                type=click.FloatRange(min=0),
+                default=0.0,
+                help="Most that may be spent, in the currency of the prices; 0: no limit.",
+            ),
+            click.option(
+                "--prompt-price",
+                type=click.FloatRange(min=0),
+                default=0.0,
+                help="Price of a million prompt tokens.",
+            ),
+            click.option(
+                "--completion-price",
+                type=click.FloatRange(min=0),
+                default=0.0,
+                help="Price of a million tokens of answers.",
+            ),
+            click.option("--currency", default="", help="Currency of the prices."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("file", type=existing_file)
+@click.option("--task", type=existing_file, required=True, help="Task schema.")
+@guidance_options
+@_prompt_options
+@_budget_options
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Answers to each text; those after the first are sampled anew.",
+)
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3600.0,
+    show_default=True,
+    help="Longest time for one sample of all texts, in seconds.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSONL with an answer a line; appears whole or not at all.",
+)
+@click.option("--dry-run", is_flag=True, help="Send nothing: tell how much would be sent.")
+@click.option("--show", metavar="ID", help="With --dry-run: show the messages for this text.")
+@json_option
+def guide(
+    file: Path,
+    task: Path,
+    *,
+    demonstrations: Path | None,
+    shots: int,
+    template: str,
+    omit: tuple[str, ...],
+    max_calls: int,
+    max_tokens: int,
+    max_cost: float,
+    prompt_price: float,
+    completion_price: float,
+    currency: str,
+    samples: int,
+    timeout_seconds: float,
+    out: Path | None,
+    show: str | None,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Have the predictions of FILE (native JSONL) revised by an LLM.
+
+    Paid answers are kept in the ledger of $SLCOLM_HOME or ~/.slcolm and not paid for again: a
+    command that was interrupted is gone on with by giving it again.
+
+    \b
+    Examples:
+      slcolm guide predictions.jsonl --task task.yaml --demonstrations train.jsonl \\
+        --guide openai --llm-model NAME --dry-run --show s17
+      slcolm guide predictions.jsonl --task task.yaml --demonstrations train.jsonl \\
+        --guide openai --llm-model NAME --max-tokens 2000000 --out answers.jsonl
+    """
+    if show and not dry_run:
+        raise _wrong("--show", "goes with --dry-run")
+    if not (dry_run or out or as_json):
+        raise _wrong("--out", "is needed, or --json, or --dry-run")
+    schema = read_schema(task)
+    documents = read_documents(file, schema)
+    items = [GuideItem(document) for document in documents]
+    if demonstrations:
+        examples = Examples(read_documents(demonstrations, schema), schema)
+        items = [examples.item(document, shots) for document in documents]
+    how = PromptOptions(
+        template=template,
+        omit_definitions="definitions" in omit,
+        omit_demonstrations="demonstrations" in omit,
+        omit_prediction="prediction" in omit,
+    )
+    settings = guidance_settings(**options)
+    settings |= {
+        "recordings": tuple(settings.get("recordings", ())),
+        "prompt_price": prompt_price,
+        "completion_price": completion_price,
+        "currency": currency,
+        "ledger_url": "sqlite://",
+    }
+    if settings["provider"] not in ("offline", "replay"):
+        settings["ledger_url"] = ledger_url(default_home())
+        make_folder_of(settings["ledger_url"])
+    work = _Work(build_guidance(GuidanceConfig(**settings)), items, schema, how, samples)
+    if dry_run:
+        asyncio.run(_opened(work, lambda: _preview(work, show, as_json=as_json)))
+        return
+    budget = RunBudget(max_calls, max_tokens, max_cost)
+    answers = asyncio.run(_opened(work, lambda: _guide(work, budget, timeout_seconds)))
+    _deliver(answers, out, as_json=as_json)
+
+
+async def _opened(work: _Work, do: Callable[[], Any]) -> Any:
+    await work.guidance.open()
+    try:
+        return await do()
+    finally:
+        await work.guidance.close()
+
+
+async def _guide(
+    work: _Work, budget: RunBudget, timeout_seconds: float
+) -> list[tuple[int, GuideItem, Outcome]]:
+    """Every sample of every text."""
+    answers = []
+    # A name of its own: the budget is for what this command spends.
+    run_id = f"guide-{secrets.token_hex(6)}"
+    with _progress(len(work.items) * work.samples) as advance:
+        for sample in range(work.samples):
+            outcomes = await work.guidance.guide(
+                work.items,
+                work.schema,
+                timeout_seconds=timeout_seconds,
+                options=work.options,
+                sample=sample,
+                run_id=run_id,
+                budget=budget,
+                on_done=advance,
+            )
+            answers += [
+                (sample, item, outcome) for item, outcome in zip(work.items, outcomes, strict=True)
+            ]
+    return answers
+
+
+def _deliver(
+    answers: Sequence[tuple[int, GuideItem, Outcome]],
+    out: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Write the answers and tell how it went.
+
+    Raises:
+        SlcolmError: No text was answered: the first error.
+    """
+    failures = [
+        (item.prediction.id, outcome)
+        for _, item, outcome in answers
+        if isinstance(outcome, SlcolmError)
+    ]
+    if failures and len(failures) == len(answers):
+        raise failures[0][1]
+    lines = [
+        {"id": item.prediction.id, "sample": sample} | outcome_json(outcome, item.prediction.text)
+        for sample, item, outcome in answers
+    ]
+    if out:
+        with replacing(out) as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    if as_json:
+        emit_json({"items": lines})
+    else:
+        _print_summary(answers, failures, out)
+
+
+def _print_summary(
+    answers: Sequence[tuple[int, GuideItem, Outcome]],
+    failures: Sequence[tuple[str, SlcolmError]],
+    out: Path | None,
+) -> None:
+    done = [outcome for _, _, outcome in answers if not isinstance(outcome, SlcolmError)]
+    changes = Counter(revision.kind.value for outcome in done for revision in outcome.revisions)
+    told = ", ".join(f"{count} {kind}" for kind, count in changes.most_common()) or "no triples"
+    spent = sum((outcome.usage.calls for outcome in done), 0)
+    unusable = sum(not outcome.parsed.usable for outcome in done)
+    console().print(
+        f"{len(done)} answers ({spent} paid for now, {unusable} unusable): {told}"
+        f" -> {escape(str(out))}"
+    )
+    if any(outcome.provider.offline_rules for outcome in done):
+        console().print("written by offline rules: no language model was asked")
+    if failures:
+        stderr = console(stderr=True)
+        stderr.print(f"[bold yellow]without an answer[/]: {len(failures)}")
+        for name, error in failures[:_SHOWN_FAILURES]:
+            stderr.print(f"  {escape(name)}: {escape(error.message)} ({error.reason})")
+
+
+async def _preview(work: _Work, show: str | None, *, as_json: bool) -> None:
+    """Tell what would be sent: prompts, tokens, cost at worst, what is left out."""
+    info = work.guidance.provider()
+    names = [item.prediction.id for item in work.items]
+    if show is not None and show not in names:
+        raise NotFound(f"there is no text {show!r} in the file", metadata={"id": show})
+    samples = [
+        await work.guidance.render(work.items, work.schema, "", work.options, sample=sample)
+        for sample in range(work.samples)
+    ]
+    rendered = [prompt for sample in samples for prompt in sample]
+    to_send = [shown for shown in rendered if not shown.answered]
+    tokens = [shown.prompt.tokens for shown in rendered]
+    unpaid = [shown.prompt.tokens for shown in to_send] if info.metered else []
+    shortened = {
+        name: list(shown.prompt.shortened)
+        for name, shown in zip(names, samples[0], strict=True)
+        if shown.prompt.shortened
+    }
+    report: dict[str, Any] = {
+        "provider": info.name,
+        "model": info.model,
+        "prompts": len(rendered),
+        "answered": len(rendered) - len(to_send),
+        "prompt_tokens": {
+            "min": min(tokens, default=0),
+            "median": statistics.median(tokens) if tokens else 0,
+            "max": max(tokens, default=0),
+            "total": sum(tokens),
+            "to_send": sum(unpaid),
+        },
+        "max_answer_tokens": info.window.answer_tokens * len(unpaid),
+        "max_cost": sum(
+            info.prices.cost(prompt=count, completion=info.window.answer_tokens) for count in unpaid
+        ),
+        "currency": info.prices.currency,
+        "shortened": shortened,
+    }
+    if show is not None:
+        shown = samples[0][names.index(show)]
+        report["messages"] = [
+            {"role": message.role, "content": message.content} for message in shown.prompt.messages
+        ]
+    if as_json:
+        emit_json(report)
+    else:
+        _print_preview(report)
+
+
+def _print_preview(report: dict[str, Any]) -> None:
+    for message in report.get("messages", ()):
+        click.echo(f"[{message['role']}]\n{message['content']}\n")
+    tokens = report["prompt_tokens"]
+    asked = f"{report['provider']} {report['model']}".strip()
+    click.echo(f"{report['prompts']} prompts for {asked}; {report['answered']} answered already")
+    click.echo(
+        f"prompt tokens (estimated): {tokens['min']} to {tokens['max']}, median"
+        f" {tokens['median']:g}, {tokens['total']} in all"
+    )
+    click.echo(
+        f"to pay for: {tokens['to_send']} prompt tokens and at most"
+        f" {report['max_answer_tokens']} tokens of answers;"
+        f" cost at most {report['max_cost']:.2f} {report['currency']}".rstrip()
+    )
+    for name, parts in report["shortened"].items():
+        click.echo(f"{name}: left out to fit: {'; '.join(parts)}")
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar with the time left on stderr where that is a terminal; nothing elsewhere."""
+    columns = ("guiding", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    out = console(stderr=True)
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
+def _wrong(option: str, problem: str) -> InvalidInput:
+    return InvalidInput(f"{option} {problem}", violations=[FieldViolation(option, problem)])
