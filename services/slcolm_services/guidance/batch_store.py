@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from slcolm_services.errors import BatchNotFound, BudgetExhausted
-from slcolm_services.guidance.booking import parts, remove_claims, settle, storable, utc
+from slcolm_services.guidance.booking import parts, settle, storable, utc
 from slcolm_services.guidance.entries import Asked, Claim, Claimed, Settlement, Wait
 from slcolm_services.guidance.ledger import Ledger
 from slcolm_services.guidance.providers.batch import BatchResult, BatchState
@@ -187,8 +187,7 @@ class BatchStore:
                         call_id=f"{batch.id}:{claim.digest}",
                     )
                 )
-            settle(connection, [each for each in settlements if each.answer or each.usage.calls])
-            remove_claims(connection, [each.digest for each in settlements], batch.id)
+            settle(connection, settlements)
             answered = sum(each.answer is not None for each in settlements)
             connection.execute(
                 sa.update(BATCHES)

@@ -101,7 +101,7 @@ def settle(connection: sa.Connection, settlements: Sequence[Settlement]) -> list
         if each.answer is not None and each.digest not in answered:
             answered.add(each.digest)
             answers.append(_answer_row(each, each.answer, time))
-        if each.call_id not in booked:
+        if each.usage.calls and each.call_id not in booked:
             booked.add(each.call_id)
             spendings.append(_spending_row(each, time))
             for scope in {"", each.run_id}:

@@ -127,6 +127,10 @@ class Ledger:
         """
         return await self._database.run(settle, settlement)
 
+    async def settle_all(self, settlements: Sequence[Settlement]) -> None:
+        """Write many answers, all or none."""
+        await self.transact(lambda connection: settle(connection, settlements))
+
     async def spending(self, run_id: str = "") -> Spending:
         """What was spent on a run; on everything where `run_id` is empty."""
         query = sa.select(TOTALS).where(TOTALS.c.run_id == run_id)
