@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from slcolm_services.corpus.labels import short_label
 from slcolm_services.corpus.recordings import Recording, read_recordings
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
@@ -26,6 +28,9 @@ RUNS = (
     "gpt35_k4",
 )
 
+OTHERS = {"ernie_k2_unedited": 5, "gpt35_k2": 7, "gpt35_k2_nodef": 5, "gpt35_k4": 1}
+"""Triples that the reference misses."""
+
 pytestmark = pytest.mark.shared_data
 
 Key = tuple[str, str, str]
@@ -44,45 +49,56 @@ def schema(chisre: Path) -> TaskSchema:
     return read_schema(chisre / "task.yaml")
 
 
-def _compare(recording: Recording, schema: TaskSchema) -> tuple[set[Key], set[Key], bool]:
-    """What the reference found, what we found, and whether the answer repeats a key."""
+def _compare(recording: Recording, schema: TaskSchema) -> tuple[set[Key], set[Key]]:
+    """What the reference found and what we found."""
     parsed = parse_answer(recording.llm_raw, recording.text, schema)
     ours = {(fold(found.head), fold(found.tail), found.type) for found in parsed.triples}
     reference = {
         (fold(found.head), fold(found.tail), found.type)
         for found in recording.strict_llm_triples or ()
     }
-    return reference, ours, bool(parsed.repairs["repeated_key"])
+    return reference, ours
+
+
+def _stands_in(answer: str, triple: Key) -> bool:
+    """Whether the pair stands in the answer under its type, by a reading that is not the parser's.
+
+    The pair is looked for as text, `"head", "tail"` or `"head-tail"`; its type is the last key of
+    a relation type before it.
+    """
+    folded = fold(answer)
+    head, tail, kind = triple
+    pair = re.compile(rf"""["']{re.escape(head)}(?:["']\s*,\s*["']|-){re.escape(tail)}["']""")
+    for found in pair.finditer(folded):
+        keys = re.findall(r"""["']([^"'\[\]{}]+)["']\s*:""", folded[: found.start()])
+        if keys and short_label(keys[-1]) == fold(kind):
+            return True
+    return False
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_finds_every_triple_of_the_reference(chisre: Path, schema: TaskSchema, run: str) -> None:
-    """No triple is lost; more are found where a key is repeated, and hardly anywhere else.
+def test_finds_every_triple_of_the_reference_and_nothing_that_the_answer_does_not_say(
+    chisre: Path, schema: TaskSchema, run: str
+) -> None:
+    """All 5,921 triples of the reference are found, and 18 others, which the answers do say.
 
-    The reference keeps the last of two equal keys; we keep both.
+    The reference reads an answer with a plain loader, without a filter by the SLM's mentions. What
+    it misses by that: 15 pairs under a key that the answer repeats (a plain loader keeps the last:
+    5 in one answer of ernie_k2_unedited, 7 in gpt35_k2, 3 in gpt35_k2_nodef), 2 under a key for
+    relations inside the answer's object of entities (gpt35_k2_nodef), 1 written as a string
+    (`"布-东平"`, gpt35_k4).
     """
-    wanted = found = beyond = 0
+    wanted = found = 0
+    others: list[tuple[str, Key]] = []
     for recording in read_recordings(chisre / "recordings" / f"{run}.jsonl"):
-        reference, ours, repeats = _compare(recording, schema)
+        reference, ours = _compare(recording, schema)
         wanted += len(reference)
         found += len(reference & ours)
-        beyond += 0 if repeats else len(ours - reference)
+        others += [(recording.llm_raw, triple) for triple in ours - reference]
     assert wanted > 500
     assert found == wanted
-    assert beyond <= 0.005 * wanted
-
-
-def test_the_reference_and_we_differ_by_less_than_half_a_percent(
-    chisre: Path, schema: TaskSchema
-) -> None:
-    """Over all runs, repeated keys included."""
-    wanted = beyond = 0
-    for run in RUNS:
-        for recording in read_recordings(chisre / "recordings" / f"{run}.jsonl"):
-            reference, ours, _ = _compare(recording, schema)
-            wanted += len(reference)
-            beyond += len(ours - reference)
-    assert beyond <= 0.005 * wanted
+    assert len(others) == OTHERS.get(run, 0)
+    assert all(_stands_in(answer, triple) for answer, triple in others)
 
 
 def test_answers_that_are_no_json_are_all_usable(chisre: Path, schema: TaskSchema) -> None:

@@ -43,7 +43,8 @@ class OfflineProvider:
         name: Name that requests use.
         window: What fits into a prompt; rules have no limit of their own, so that prompts come out
             as they would for an LLM.
-        min_probability: SLM triples below it are dropped where retrieval does not propose their type.
+        min_probability: SLM triples below it are dropped where retrieval does not propose their
+            type.
     """
 
     def __init__(self, name: str, window: Window, min_probability: float) -> None:
