@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from types import ModuleType
@@ -313,3 +314,25 @@ def test_a_missing_key_is_an_error_of_configuration(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("TEST_LLM_KEY")
     with pytest.raises(ConfigInvalid, match="TEST_LLM_KEY"):
         build_guidance(GuidanceConfig(provider="openai", model="m", api_key_env="TEST_LLM_KEY"))
+
+
+async def test_a_batch_takes_its_items_as_their_turn_comes(
+    endpoint: Any, schema: TaskSchema, items: list[GuideItem]
+) -> None:
+    """Of many items few are worked on at once: the others make no claim on the budget yet."""
+    many = [
+        replace(
+            items[0],
+            prediction=replace(items[0].prediction, id=f"{n}", text=f"甲子乙，丙为某官{n}。"),
+        )
+        for n in range(20)
+    ]
+    endpoint.behaviours.append(endpoint.hold)
+    async with guidance(endpoint, max_concurrency=1, max_calls=4) as work:
+        waiting = asyncio.create_task(work.guide(many[:3], schema, timeout_seconds=PATIENT))
+        await asyncio.to_thread(endpoint.arrived.acquire)
+        late = await work.guide(many[3:], schema, timeout_seconds=0.3)
+        assert all(isinstance(outcome, DeadlineTooShort) for outcome in late)
+        endpoint.released.set()
+        assert all(isinstance(outcome, Guided) for outcome in await waiting)
+    assert len(endpoint.bodies) == 3
