@@ -120,8 +120,12 @@ class Policy:
         """The same policy for other training data."""
         return replace(self, training_counts=dict(counts))
 
-    def check_task(self, schema: TaskSchema) -> None:
+    def check_task(self, schema: TaskSchema, prefix: str = "") -> None:
         """Check that it can be applied to a task.
+
+        Args:
+            schema: The task.
+            prefix: Path of the policy in a request, for errors.
 
         Raises:
             InvalidInput: It was fitted for another task, or names relation types that this one
@@ -130,9 +134,9 @@ class Policy:
         violations = []
         if self.task and self.task != schema.name:
             problem = f"fitted for {self.task!r}, this task is {schema.name!r}"
-            violations.append(FieldViolation("policy.task", problem))
+            violations.append(FieldViolation(f"{prefix}task", problem))
         violations += [
-            FieldViolation(f"policy.{name}", f"{kind!r} is not a relation type of {schema.name!r}")
+            FieldViolation(f"{prefix}{name}", f"{kind!r} is not a relation type of {schema.name!r}")
             for name, kinds in (
                 ("training_counts", self.training_counts),
                 ("weak_types", self.weak_types),

@@ -109,7 +109,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
             limit=self._config.max_merge_items,
         )
         schema, policy = schema_from_wire(request.schema), policy_from_wire(request.policy)
-        policy.check_task(schema)
+        policy.check_task(schema, "policy.")
         return evaluation_pb2.MergeResponse(
             results=[
                 _merge_result(item, f"items[{index}]", schema, policy)

@@ -162,7 +162,7 @@ def test_a_mode_that_cannot_be_learned_is_refused() -> None:
 def test_counts_of_unknown_types_are_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         fit(made_up(), SCHEMA, {**COUNTS, "likes": 3})
-    assert [violation.field for violation in caught.value.violations] == ["policy.training_counts"]
+    assert [violation.field for violation in caught.value.violations] == ["training_counts"]
 
 
 def test_systems_are_each_source_alone_the_votes_and_every_mode() -> None:

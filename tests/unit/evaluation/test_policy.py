@@ -188,7 +188,7 @@ def test_figures_of_the_fit_are_in_the_file_and_shape_nothing(tmp_path: Path) ->
 def test_a_policy_for_another_task_is_refused(policy: Policy, fields: list[str]) -> None:
     found = []
     try:
-        policy.check_task(SCHEMA)
+        policy.check_task(SCHEMA, "policy.")
     except InvalidInput as error:
         found = [violation.field for violation in error.violations]
     assert found == fields
