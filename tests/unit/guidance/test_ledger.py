@@ -90,7 +90,7 @@ def test_one_bad_piece_of_work_does_not_spoil_the_others() -> None:
     async def work() -> None:
         ledger = Ledger("sqlite://")
         await ledger.open()
-        bad = Settlement("b", Answer("a", "m"), Usage(cost=float("nan")), "p")
+        bad = Settlement("b", Answer("a", "m"), Usage(1, cost=float("nan")), "p")
         settlements = [Settlement(f"d{n}", Answer("a", "m"), Usage(1), "p") for n in range(5)]
         outcomes = await asyncio.gather(
             *map(ledger.settle, [*settlements, bad]), return_exceptions=True
