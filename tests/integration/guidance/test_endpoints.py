@@ -20,7 +20,7 @@ from slcolm_services.errors import DeadlineTooShort, ProviderUnavailable
 from slcolm_services.guidance.config import EndpointSettings, ModelConfig
 from slcolm_services.guidance.items import GuideItem, Message, Prompt
 from slcolm_services.guidance.providers.base import ChargedInVain, Completion, Request
-from slcolm_services.guidance.providers.endpoint import Endpoint
+from slcolm_services.guidance.providers.endpoint import AttemptFailed, Endpoint
 from slcolm_services.guidance.providers.openai import OpenAIProvider
 from slcolm_services.guidance.usage import Prices
 
@@ -359,3 +359,17 @@ async def test_callers_that_leave_give_their_place_back(endpoint: Any) -> None:
         await asyncio.gather(*waiting[1:])
         assert provider.endpoints[0].concurrency.in_flight == 0
     assert len(endpoint.bodies) == 3
+
+
+async def test_calls_that_were_not_made_use_no_rate(endpoint: Any, chat: ModuleType) -> None:
+    """A hundred calls are turned away at a wrong key; none of their tokens is waited for."""
+    endpoint.usual = lambda _: chat.reply(401, {})
+    limits = {"max_concurrency": 100, "tokens_per_minute": 60}
+    async with model(endpoint.url, **limits, **SLOW_TO_RETURN) as provider:
+        with pytest.raises(ProviderUnavailable):
+            await ask(provider)
+        where = provider.endpoints[0]
+        for _ in range(100):
+            with pytest.raises(AttemptFailed):
+                await where.ask(request())
+    assert len(endpoint.bodies) == 1

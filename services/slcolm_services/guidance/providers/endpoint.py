@@ -8,7 +8,7 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
 from typing import Any
@@ -141,9 +141,10 @@ class Endpoint:
         """
         async with self.concurrency.slot(), self._rated(request) as settle:
             now = asyncio.get_running_loop().time
-            if not self.breaker.allow(now()):
-                raise self.refusal(now()) or AttemptFailed(SET_ASIDE, Scope.PASSING)
             started = now()
+            if not self.breaker.allow(started):
+                settle(Usage())
+                raise self.refusal(started) or AttemptFailed(SET_ASIDE, Scope.PASSING)
             try:
                 completion = await self._negotiate(request)
             except AttemptFailed as failure:
@@ -158,7 +159,7 @@ class Endpoint:
             return completion
 
     @asynccontextmanager
-    async def _rated(self, request: Request) -> AsyncIterator[Any]:
+    async def _rated(self, request: Request) -> AsyncIterator[Callable[[Usage], None]]:
         """Keep to the rates, at worst case before the call; `settle` corrects it afterwards."""
         worst_case = request.prompt.tokens + self._model.max_answer_tokens
         if self._requests is not None:
