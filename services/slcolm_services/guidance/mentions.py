@@ -17,6 +17,10 @@ MAX_MENTION_CHARS = 500
 """Longest mention that is looked for."""
 
 _MAX_PLACES = 1_000
+_MAX_VARIANT_CHARS = 100
+_MAX_VARIANTS = 200
+"""Mentions that are looked for loosely: on hostile texts that takes milliseconds each."""
+
 _BRACKETED = re.compile(r"[(（\[【].*?[)）\]】]")
 _WRAPPING = " \t\r\n\"'“”‘’「」『』《》〈〉()（）[]【】<>,，。;；:："
 _WIDE = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -42,6 +46,7 @@ class MentionFinder:
             "|".join(re.escape(kind.label) for kind in schema.entity_types) or r"(?!)"
         )
         self._repairs = Counter[str]() if repairs is None else repairs
+        self._variants = 0
         self._places: dict[str, list[Span]] = {}
         self._grounded: dict[str, tuple[str | None, Counter[str]]] = {}
 
@@ -91,8 +96,9 @@ class MentionFinder:
 
     def _variant(self, mention: str) -> tuple[str | None, Counter[str]]:
         """The one wording of the text that differs in letter case or white space only."""
-        if not mention or len(mention) > MAX_MENTION_CHARS:
+        if not 0 < len(mention) <= _MAX_VARIANT_CHARS or self._variants >= _MAX_VARIANTS:
             return None, Counter()
+        self._variants += 1
         pattern = re.compile(_loosely(fold(mention)), re.IGNORECASE)
         wordings = {
             self._text[found.start() : found.end()]

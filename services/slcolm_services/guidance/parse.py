@@ -7,9 +7,10 @@ the schema or the text does not hold is counted and left out. No text makes it r
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from slcolm_services.corpus.documents import Entity, Triple
@@ -26,6 +27,7 @@ _MAX_FOUND = 2_000
 _MIN_PROSE_CHARS = 16
 _MAX_PROSE_CHARS = 2_000
 _MAX_MENTION_DEPTH = 3
+_MAX_BEGINNINGS = 50
 _SAYS_NONE = re.compile(r"(?:关系|relations?)[\"'”]?\s*[:：]\s*(?:\{\s*\}|\[\s*\])", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -225,17 +227,23 @@ class _Interpreter:
             return ()
         grounded = [self._finder.ground(piece) for piece in mention]
         places = [self._finder.places(piece) if piece else [] for piece in grounded]
-        found = []
-        for first in places[0]:
-            spans = [first]
-            for further in places[1:]:
-                after = next((span for span in further if span[0] >= spans[-1][1]), None)
-                if after is None:
-                    break
-                spans.append(after)
-            if len(spans) == len(places):
-                found.append(tuple(spans))
+        found = [
+            spans
+            for first in places[0][:_MAX_BEGINNINGS]
+            if (spans := _following(first, places[1:]))
+        ]
         return min(found, key=lambda spans: spans[-1][1] - spans[0][0], default=())
+
+
+def _following(first: Span, places: Sequence[Sequence[Span]]) -> tuple[Span, ...]:
+    """The first span and the nearest of each further piece after the one before; or nothing."""
+    spans = [first]
+    for further in places:
+        after = bisect.bisect_left(further, (spans[-1][1], 0))
+        if after == len(further):
+            return ()
+        spans.append(further[after])
+    return tuple(spans)
 
 
 def _mentions(value: Value, depth: int) -> Iterator[str | tuple[str, ...]]:

@@ -176,6 +176,64 @@ def test_mentions_carry_the_characters_of_the_text(schema: TaskSchema) -> None:
     assert back.triples == (Triple("孫權", "孫登", "父"),)
 
 
+@pytest.mark.parametrize(
+    ("written", "text", "mention", "repair"),
+    [
+        ("new york", "In New York he ran Acme.", "New York", "case_variant"),
+        ("New  York", "In New York he ran Acme.", "New York", "spacing_variant"),
+        ("司空 长史", "甲为司空长史。", "司空长史", "spacing_variant"),
+        ("Jean-Luc", "Then Jean - Luc left.", "Jean - Luc", "spacing_variant"),
+        ("us", "US troops and us", "us", ""),
+        ("Us", "US troops and us", None, ""),
+        ("the rapist", "a therapist", None, ""),
+        ("NewYork", "In New York", None, ""),
+        ("Acme Inc", "In Acme he", None, ""),
+    ],
+)
+def test_case_and_white_space_are_repaired_where_one_wording_can_be_meant(
+    schema: TaskSchema, written: str, text: str, mention: str | None, repair: str
+) -> None:
+    parsed = parse_answer(json.dumps({"实体": {"人物": [written]}, "关系": {}}), text, schema)
+    assert {text[entity.start : entity.end] for entity in parsed.entities} == (
+        {mention} if mention else set()
+    )
+    assert set(parsed.repairs) == ({repair} if repair else set())
+    assert parsed.dropped_entities["not_in_text"] == (mention is None)
+
+
+def test_mentions_in_pieces_stand_as_close_together_as_they_can(schema: TaskSchema) -> None:
+    text = "左甲右，左臂与右臂。"
+    answer = {
+        "实体": {"人物": [{"片段": ["左", "臂"]}, {"pieces": ["甲"]}, {"片段": ["右", "甲"]}]}
+    }
+    parsed = parse_answer(json.dumps(answer), text, schema, entities_only=True)
+    assert parsed.usable
+    assert [entity.pieces for entity in parsed.discontinuous] == [((4, 5), (5, 6))]
+    assert parsed.entities == (Entity("PER", 1, 2),)
+    assert parsed.dropped_entities == {"not_in_text": 1}
+
+
+def test_reasons_given_step_by_step_are_kept(schema: TaskSchema) -> None:
+    answer = '{"思考过程":{"理解":"甲有子。","依据":"“甲之子”"},"真实的关系":[]}'
+    parsed = parse_answer(answer, TEXT, schema)
+    assert parsed.explanation == "理解: 甲有子。\n依据: “甲之子”"
+    assert not parsed.repairs
+
+
+def test_entities_are_enough_where_entities_were_asked_for(schema: TaskSchema) -> None:
+    answer = '说明{"真实的实体":{"人物":["甲"]}}'
+    assert parse_answer(answer, TEXT, schema, entities_only=True).usable
+    assert not parse_answer(answer, TEXT, schema).usable
+    more = '{"真实的实体":{"人物":["甲"]},"真实的关系":{"父":[["甲","乙"]]}}'
+    assert not parse_answer(more, TEXT, schema, entities_only=True).triples
+
+
+def test_a_triple_that_the_text_does_not_have_is_kept_apart(schema: TaskSchema) -> None:
+    parsed = parse_answer('{"父":[["甲","丙"],["甲","乙"]]}', TEXT, schema)
+    assert parsed.triples == (FATHER,)
+    assert parsed.ungrounded == (Triple("甲", "丙", "父"),)
+
+
 def test_entities_are_given_at_every_place_where_they_stand(schema: TaskSchema) -> None:
     answer = '{"实体":{"人物":[["甲",0.99],"丙"],"官名":["某官"]},"关系":{}}'
     parsed = parse_answer(answer, TEXT, schema)
@@ -203,6 +261,21 @@ def test_a_hostile_answer_is_bounded(schema: TaskSchema) -> None:
     parsed = parse_answer(long, TEXT, schema)
     assert parsed.triples == (FATHER,)
     assert parsed.repairs["cut_to_limit"] == 1
+
+
+def test_work_on_a_hostile_answer_to_a_hostile_text_is_bounded(schema: TaskSchema) -> None:
+    """Each of these took minutes or more while places, pieces or loose matches had no limit."""
+    text = "甲乙丙 ab " * 2_500
+    pieces = {"片段": ["甲", "乙", "丙", "甲", "乙", "丙", "a b", "甲"]}
+    for value in (
+        {"父": [[f"戊{number}", f"己{number}"] for number in range(15_000)]},
+        {"实体": {"人物": ["甲", "乙", "丙", pieces] * 1_000}, "关系": {}},
+        {"父": [["甲乙丙 AB " * 12 + str(number), "甲"] for number in range(2_000)]},
+        {"父": [["甲", "乙"]] * 10_000},
+    ):
+        parsed = parse_answer(json.dumps(value, ensure_ascii=False), text, schema)
+        assert len(parsed.triples) + len(parsed.ungrounded) <= 2_000
+        assert len(parsed.entities) <= 3_000
 
 
 SCHEMA = TaskSchema(
