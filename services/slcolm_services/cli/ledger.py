@@ -17,7 +17,8 @@ from slcolm_services.cli.options import CommandT, existing_file, home_option
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.embedded import ledger_url
 from slcolm_services.errors import NotFound
-from slcolm_services.guidance.ledger import Ledger, Spending
+from slcolm_services.guidance.entries import Spending
+from slcolm_services.guidance.ledger import Ledger
 from slcolm_services.guidance.ledger_file import export_answers, import_answers
 from slcolm_services.runtime.database import make_folder_of
 

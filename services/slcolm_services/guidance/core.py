@@ -20,11 +20,11 @@ from slcolm_services.errors import (
 from slcolm_services.guidance.answer_form import AnswerForm
 from slcolm_services.guidance.batch_store import Batch
 from slcolm_services.guidance.batches import Batches
+from slcolm_services.guidance.entries import Spending
 from slcolm_services.guidance.exchange import Exchange, request_digest
-from slcolm_services.guidance.grounding import Grounded, ground
 from slcolm_services.guidance.items import Demonstration, GuideItem, Prompt, PromptOptions
-from slcolm_services.guidance.ledger import Ledger, Spending
-from slcolm_services.guidance.parse import ParsedAnswer, parse_answer
+from slcolm_services.guidance.ledger import Ledger
+from slcolm_services.guidance.outcome import Guided, Outcome, read_answer
 from slcolm_services.guidance.prompt import (
     Window,
     annotate_form,
@@ -32,46 +32,11 @@ from slcolm_services.guidance.prompt import (
     build_guide,
     guide_form,
 )
-from slcolm_services.guidance.providers.base import (
-    Completion,
-    Provider,
-    ProviderInfo,
-    Request,
-)
+from slcolm_services.guidance.providers.base import Provider, ProviderInfo, Request
 from slcolm_services.guidance.providers.batch import BatchProvider
-from slcolm_services.guidance.revisions import Revision, compare
-from slcolm_services.guidance.usage import RunBudget, Usage
+from slcolm_services.guidance.usage import RunBudget
 
 _log = structlog.get_logger(__name__)
-
-_CUT_OFF = "length"
-
-
-@dataclass(frozen=True, slots=True)
-class Guided:
-    """An answer, read.
-
-    Attributes:
-        parsed: What it says.
-        grounded: Its entities and its triples as relations, at places of the text.
-        revisions: What it did to the prediction; empty where it could not be read.
-        provider: Who answered.
-        model: Model name as the endpoint reported it.
-        prompt_digest: SHA-256 over the provider and the messages.
-        usage: What this answer cost now; all zero when it was in the ledger.
-    """
-
-    parsed: ParsedAnswer
-    grounded: Grounded
-    revisions: tuple[Revision, ...]
-    provider: ProviderInfo
-    model: str
-    prompt_digest: str
-    usage: Usage
-
-
-Outcome = Guided | SlcolmError
-"""What comes out for one item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,23 +390,12 @@ class Guidance:
             deadline=batch.deadline,
             budget=batch.budget,
         )
-        return await asyncio.to_thread(_read, completion, job.predicted, prompt, batch)
-
-
-def _read(completion: Completion, predicted: Document, prompt: Prompt, batch: _Batch) -> Guided:
-    """Read an answer and compare it with the prediction."""
-    answer, info = completion.answer, batch.provider.info
-    parsed = parse_answer(
-        answer.text, predicted.text, batch.schema, entities_only=not batch.form.relations
-    )
-    if answer.finish_reason == _CUT_OFF:
-        parsed.repairs["cut_off"] += 1
-    return Guided(
-        parsed=parsed,
-        grounded=ground(parsed.triples, parsed.entities, predicted, batch.schema),
-        revisions=compare(predicted.triples(), parsed.triples) if parsed.usable else (),
-        provider=info,
-        model=answer.model,
-        prompt_digest=request_digest(info, prompt, batch.sample),
-        usage=completion.usage,
-    )
+        return await asyncio.to_thread(
+            read_answer,
+            completion,
+            job.predicted,
+            batch.schema,
+            provider.info,
+            request_digest(provider.info, prompt, batch.sample),
+            entities_only=not batch.form.relations,
+        )

@@ -22,8 +22,6 @@ from slcolm_services.guidance.entries import Answer, Claim, ClaimOutcome, Settle
 from slcolm_services.guidance.tables import CLAIMS, HOLDERS, TOTALS, bring_up_to_date
 from slcolm_services.guidance.usage import RunBudget, Usage
 
-__all__ = ["Answer", "Ledger", "Spending"]
-
 _ResultT = TypeVar("_ResultT")
 
 _LEASE_SECONDS = 20.0

@@ -49,7 +49,7 @@ async def claims_left(ledger: Ledger) -> int:
 
 
 async def expire_time(ledger: Ledger) -> float | None:
-    query = sa.select(HOLDERS.c.expire_time).where(HOLDERS.c.id == ledger._holder)
+    query = sa.select(HOLDERS.c.expire_time).where(HOLDERS.c.id == ledger.holder)
     return await ledger.transact(lambda connection: connection.scalar(query))
 
 
@@ -123,6 +123,30 @@ def test_any_answer_can_be_written(ledger_url: str, text: str, model: str) -> No
             assert len(found.text) == len(text)
 
     asyncio.run(work())
+
+
+def test_a_lost_connection_loses_nothing(ledger_url: str) -> None:
+    """The server ends every connection; what was being done is done again, and booked once."""
+    if not ledger_url.startswith("postgresql"):
+        pytest.skip("SQLite has no connections to lose")
+    engine = sa.create_engine(ledger_url)
+    others = sa.text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+    async def work() -> None:
+        async with opened(ledger_url) as ledger:
+            for number in range(3):
+                assert await ledger.claim(Claim(digest(number), Usage(1, 10))) == Claimed()
+                with engine.connect() as connection:
+                    assert connection.execute(others).all()
+                await ledger.settle(settlement(number, Usage(1, 10)))
+            assert (await ledger.spending()).usage == Usage(3, 30)
+            assert await claims_left(ledger) == 0
+
+    asyncio.run(work())
+    engine.dispose()
 
 
 def test_two_replicas_never_hold_the_same_claim(ledger_url: str) -> None:

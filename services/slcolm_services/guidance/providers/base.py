@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import ProviderUnavailable
+from slcolm_services.guidance.entries import Answer
 from slcolm_services.guidance.items import GuideItem, Prompt
-from slcolm_services.guidance.ledger import Answer
 from slcolm_services.guidance.prompt import Window
 from slcolm_services.guidance.usage import Prices, Usage
 

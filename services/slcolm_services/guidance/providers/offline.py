@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from slcolm_services.errors import FieldViolation, InvalidInput
 from slcolm_services.guidance.answer_form import KEYS, AnswerForm, mentions_by_label
-from slcolm_services.guidance.ledger import Answer
+from slcolm_services.guidance.entries import Answer
 from slcolm_services.guidance.prompt import Window, prompt_language
 from slcolm_services.guidance.providers.base import Completion, ProviderInfo, Request
 from slcolm_services.guidance.rules import Finding, Revised, revise

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from slcolm_services.guidance.ledger import Answer
+from slcolm_services.guidance.entries import Answer
 from slcolm_services.guidance.prompt import estimate_tokens
 from slcolm_services.guidance.providers.base import Completion
 from slcolm_services.guidance.usage import Prices, Usage

@@ -10,7 +10,7 @@ from pathlib import Path
 from slcolm_services.corpus.recordings import iter_recordings
 from slcolm_services.corpus.script import fold
 from slcolm_services.errors import AnswerNotRecorded
-from slcolm_services.guidance.ledger import Answer
+from slcolm_services.guidance.entries import Answer
 from slcolm_services.guidance.prompt import Window
 from slcolm_services.guidance.providers.base import Completion, ProviderInfo, Request
 
