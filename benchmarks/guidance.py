@@ -38,8 +38,9 @@ from slcolm_services.corpus.jsonl import read_documents
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.guidance.config import GuidanceConfig
-from slcolm_services.guidance.core import Guidance, Guided
+from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import Candidate, Demonstration, GuideItem, PromptOptions
+from slcolm_services.guidance.outcome import Guided
 from slcolm_services.guidance.prompt import Window, build_guide
 from slcolm_services.guidance.service import build_guidance
 from slcolm_services.runtime.config import Secret

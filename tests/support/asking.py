@@ -11,8 +11,9 @@ import sys
 from slcolm_services.corpus.documents import Document, Entity
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.guidance.config import GuidanceConfig
-from slcolm_services.guidance.core import Guidance, Guided
+from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem
+from slcolm_services.guidance.outcome import Guided
 from slcolm_services.guidance.service import build_guidance
 from slcolm_services.runtime.config import Secret
 

@@ -33,8 +33,9 @@ from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.embedded import ledger_url
 from slcolm_services.errors import FieldViolation, InvalidInput, NotFound, SlcolmError
 from slcolm_services.guidance.config import GuidanceConfig
-from slcolm_services.guidance.core import Guidance, Outcome
+from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem, PromptOptions
+from slcolm_services.guidance.outcome import Outcome
 from slcolm_services.guidance.service import build_guidance
 from slcolm_services.guidance.usage import RunBudget
 from slcolm_services.runtime.database import make_folder_of

@@ -8,7 +8,7 @@ from typing import Any
 from slcolm_services.cli.output import describe
 from slcolm_services.corpus.documents import Triple
 from slcolm_services.errors import SlcolmError
-from slcolm_services.guidance.core import Outcome
+from slcolm_services.guidance.outcome import Outcome
 from slcolm_services.guidance.parse import ParsedAnswer
 
 

@@ -11,8 +11,9 @@ from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
 from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import FieldViolation, SlcolmError, TextTooLong
 from slcolm_services.guidance.config import GuidanceConfig
-from slcolm_services.guidance.core import Guidance, Outcome
+from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem
+from slcolm_services.guidance.outcome import Outcome
 from slcolm_services.guidance.wire import (
     batch_to_wire,
     budget_from_wire,

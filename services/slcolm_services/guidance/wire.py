@@ -7,8 +7,8 @@ from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import FieldViolation, InvalidInput, ProviderUnavailable
 from slcolm_services.guidance.batch_store import Batch
-from slcolm_services.guidance.core import Guided
 from slcolm_services.guidance.items import Candidate, Demonstration, GuideItem, PromptOptions
+from slcolm_services.guidance.outcome import Guided
 from slcolm_services.guidance.providers.batch import BatchState
 from slcolm_services.guidance.revisions import Revision, RevisionKind
 from slcolm_services.guidance.usage import RunBudget, Usage

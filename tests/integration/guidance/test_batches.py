@@ -22,8 +22,9 @@ from slcolm_services.errors import (
     ProviderUnavailable,
 )
 from slcolm_services.guidance.config import GuidanceConfig
-from slcolm_services.guidance.core import Guidance, Guided
+from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem
+from slcolm_services.guidance.outcome import Guided
 from slcolm_services.guidance.providers.batch import BatchState
 from slcolm_services.guidance.service import build_guidance
 from slcolm_services.guidance.usage import RunBudget

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import BudgetExhausted, ProviderUnavailable
 from slcolm_services.guidance.config import GuidanceConfig
-from slcolm_services.guidance.core import Guidance, Guided
+from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem
+from slcolm_services.guidance.outcome import Guided
 from slcolm_services.guidance.service import build_guidance
 from slcolm_services.guidance.usage import RunBudget
 

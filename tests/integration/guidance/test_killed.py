@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from support.asking import SCHEMA, guidance, texts
 from support.batch_server import BatchServer, batch_server
 
-from slcolm_services.guidance.core import Guided
+from slcolm_services.guidance.outcome import Guided
 from slcolm_services.guidance.providers.batch import BatchState
 
 PATIENT = 60.0

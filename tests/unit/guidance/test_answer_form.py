@@ -51,7 +51,7 @@ def enforced(node: dict[str, Any]) -> bool:
             and node["required"] == list(node["properties"])
             and all(map(enforced, node["properties"].values()))
         )
-    return node["type"] == "string"
+    return bool(node["type"] == "string")
 
 
 def fits(value: object, node: dict[str, Any]) -> bool:
