@@ -136,7 +136,7 @@ def _regression(values: FloatArray, right: BoolArray, strength: float) -> tuple[
     mean, scale = values.mean(axis=0), values.std(axis=0)
     varies = scale > 1e-12 * np.maximum(1, np.abs(mean))
     scale = np.where(varies, scale, 1.0)
-    model = LogisticRegression(C=strength, max_iter=1000)
+    model = LogisticRegression(C=strength, solver="newton-cholesky")
     model.fit(np.where(varies, (values - mean) / scale, 0.0), right)
     weights = np.where(varies, model.coef_[0] / scale, 0.0)
     return float(model.intercept_[0] - weights @ mean), weights

@@ -164,16 +164,22 @@ def _learned(base: Policy) -> Iterator[Policy]:
 
 
 def _simplest(trials: Sequence[Trial], entity_filters: Sequence[EntityFilter]) -> Trial:
-    """The simplest mode within one standard error of the best, with its best thresholds.
+    """The simplest mode within one standard error of the best.
 
-    Nothing is chosen that is worse than a source as it is: the SLM, or L with the same filter. Of
-    two filters within the same error the preferred one wins.
+    Thresholds at their defaults are simpler than fitted ones: a few hundred sentences tell hardly
+    more of them than chance. Nothing is chosen that is worse than a source as it is: the SLM, or L
+    with the same filter. Of two filters within the same error the preferred one wins.
     """
     modes = list(Mode)
 
-    def complexity(trial: Trial) -> tuple[int, int, float]:
+    def complexity(trial: Trial) -> tuple[int, int, bool, float]:
         policy = trial.policy
-        return entity_filters.index(policy.entity_filter), modes.index(policy.mode), trial.gap
+        return (
+            entity_filters.index(policy.entity_filter),
+            modes.index(policy.mode),
+            not policy.has_default_thresholds,
+            trial.gap,
+        )
 
     def is_close(trial: Trial) -> bool:
         allowed = [

@@ -112,6 +112,16 @@ class Policy:
         return replace(self, mode=mode)
 
     @property
+    def has_default_thresholds(self) -> bool:
+        """Whether h and T, as far as its mode looks at them, are the documented defaults."""
+        seen: list[tuple[float, float]] = []
+        if self.mode in (Mode.THRESHOLD, Mode.GATE):
+            seen.append((self.threshold, DEFAULT_THRESHOLD))
+        if self.mode in (Mode.GATE, Mode.LEARNED):
+            seen.append((self.rare_below, DEFAULT_RARE_BELOW))
+        return all(value == default for value, default in seen)
+
+    @property
     def confidence_threshold(self) -> float:
         """Of its confidence; 1 where it has none."""
         return 1.0 if self.confidence is None else self.confidence.threshold

@@ -75,6 +75,7 @@ def test_an_llm_that_knows_rare_types_only_is_let_in_for_those() -> None:
     lines = dev(slm={"common": 0.9, "rare": 0.0}, llm={"common": 0.1, "rare": 0.9}, llm_false=0.9)
     policy = fit(lines, SCHEMA, COUNTS).policy
     assert policy.mode is Mode.GATE
+    assert policy.has_default_thresholds, "many thresholds do as well: the documented ones stand"
     assert COUNTS["rare"] < policy.rare_below <= COUNTS["common"]
 
 
