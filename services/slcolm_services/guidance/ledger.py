@@ -10,12 +10,13 @@ at worst. Claims of a process that has died lapse with its lease (Gray and Cheri
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.errors import ConfigInvalid, FieldViolation, Unavailable
 from slcolm_services.guidance.booking import find, grant, remove_claims, settle, usage_of, utc
 from slcolm_services.guidance.database import Database
 from slcolm_services.guidance.entries import Answer, Claim, ClaimOutcome, Settlement, Spending
@@ -111,9 +112,8 @@ class Ledger:
 
     async def release(self, digest: str) -> None:
         """Give a claim up: the call failed and cost nothing."""
-        self._abandoned.add(digest)  # the next renewal sees to it where this fails
-        await self._database.run(self._release, digest)
-        self._abandoned.discard(digest)
+        with self._seen_to_later(digest):
+            await self._database.run(self._release, digest)
 
     async def settle(self, settlement: Settlement) -> bool:
         """Write an answer and what it cost, together or not at all, and end the claim on it.
@@ -123,7 +123,8 @@ class Ledger:
         Returns:
             Whether it was not booked before.
         """
-        return await self._database.run(settle, settlement)
+        with self._seen_to_later(settlement.digest):
+            return await self._database.run(settle, settlement)
 
     async def settle_all(self, settlements: Sequence[Settlement]) -> None:
         """Write many answers, all or none."""
@@ -142,6 +143,15 @@ class Ledger:
     def _release(self, connection: sa.Connection, digests: Sequence[str]) -> list[None]:
         remove_claims(connection, digests, self.holder)
         return [None] * len(digests)
+
+    @contextmanager
+    def _seen_to_later(self, digest: str) -> Iterator[None]:
+        """Have a claim that could not be ended be ended by a later renewal."""
+        try:
+            yield
+        except Unavailable:
+            self._abandoned.add(digest)
+            raise
 
     def _enter(self, connection: sa.Connection) -> None:
         bring_up_to_date(connection)

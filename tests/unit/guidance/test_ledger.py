@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from slcolm_services.errors import ConfigInvalid, Unavailable
 from slcolm_services.guidance.budget import Account
 from slcolm_services.guidance.database import Database
-from slcolm_services.guidance.entries import Answer, Settlement
+from slcolm_services.guidance.entries import Answer, Claim, Settlement
 from slcolm_services.guidance.ledger import Ledger
+from slcolm_services.guidance.tables import CLAIMS
 from slcolm_services.guidance.usage import Prices, RunBudget, Usage
 
 
@@ -82,6 +83,31 @@ def test_a_database_that_stays_away_is_an_error_and_costs_nothing(
         await ledger.close()
         with pytest.raises(Unavailable):
             await ledger.find("d")
+
+    asyncio.run(work())
+
+
+def test_a_claim_that_could_not_be_ended_is_ended_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise its worst case would stay set aside for as long as the process lives."""
+    monkeypatch.setattr("slcolm_services.guidance.ledger._PATIENCE_SECONDS", 0.0)
+
+    async def work() -> None:
+        ledger = Ledger("sqlite://", lease_seconds=2.0)
+        await ledger.open()
+        for digest in ("paid", "failed"):
+            await ledger.claim(Claim(digest, Usage(1, 10)))
+        away = _Away(ledger._database, monkeypatch, times=1000)
+        with pytest.raises(Unavailable):
+            await ledger.settle(Settlement("paid", Answer("a", "m"), Usage(1), "p"))
+        with pytest.raises(Unavailable):
+            await ledger.release("failed")
+        away.left = 0
+        query = sa.select(sa.func.count()).select_from(CLAIMS)
+        while await ledger.transact(  # noqa: ASYNC110  another thread ends it
+            lambda connection: connection.scalar(query)
+        ):
+            await asyncio.sleep(0.02)
+        await ledger.close()
 
     asyncio.run(work())
 
