@@ -90,12 +90,12 @@ class ChargedInVain(ProviderUnavailable):
         self,
         message: str,
         *,
-        usage: Usage,
+        usage: Usage | None = None,
         metadata: Mapping[str, str] | None = None,
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message, metadata=metadata, retry_after_seconds=retry_after_seconds)
-        self.usage = usage
+        self.usage = usage or Usage()
 
 
 class Provider(Protocol):
