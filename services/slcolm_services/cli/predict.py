@@ -18,7 +18,10 @@ from slcolm_services.corpus.files import read_bytes
 from slcolm_services.corpus.jsonl import scan, write_documents
 from slcolm_services.corpus.records import Problem, Record, data_invalid, with_file_problems
 from slcolm_services.errors import DataInvalid, FieldViolation, SlcolmError
-from slcolm_services.extraction.engine import Engine
+from slcolm_services.extraction.config import EngineConfig
+from slcolm_services.extraction.engine import Engine, Extraction
+from slcolm_services.extraction.reading import Reading
+from slcolm_services.extraction.scheduler import Scheduler
 
 _SHOWN_FAILURES = 20
 
@@ -54,8 +57,9 @@ def predict(
 ) -> None:
     """Extract entities and relations with a trained model.
 
-    Texts that cannot be processed are listed with their lines. Without --skip-errors nothing is
-    written then.
+    Texts longer than the model's window are read in overlapping windows; how many pairs of entities
+    lay too far apart for that is told. Texts that cannot be processed are listed with their lines.
+    Without --skip-errors nothing is written then.
 
     \b
     Example:
@@ -66,18 +70,23 @@ def predict(
     if failures and not skip_errors:
         raise _refusal(input_path, failures)
     engine = Engine.load(model_path)
-    found = []
-    with _progress(len(documents)) as advance:
-        results = engine.extract([document for _, document in documents], on_done=advance)
+    found: list[Extraction] = []
+    reading = Reading.of(engine, [document for _, document in documents])
+    with (
+        Scheduler(workers=engine.slots, batch_tokens=EngineConfig().batch_tokens) as scheduler,
+        _progress(len(reading.sentences)) as advance,
+    ):
+        outputs = scheduler.submit(engine, reading.sentences, on_done=advance).result()
+    results = reading.joined(outputs)
     for (line, _), result in zip(documents, results, strict=True):
         if isinstance(result, SlcolmError):
             failures.append(Problem(line, "text", result.message))
         else:
-            found.append(result.document)
+            found.append(result)
     failures.sort(key=lambda problem: problem.line or 0)
     if failures and not (skip_errors and found):
         raise _refusal(input_path, failures)
-    write_documents(output_path, found)
+    write_documents(output_path, [extraction.document for extraction in found])
     _report(found, failures, output_path, time.monotonic() - started, as_json=as_json)
 
 
@@ -132,15 +141,17 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
 
 
 def _report(
-    found: Sequence[Document],
+    found: Sequence[Extraction],
     failures: Sequence[Problem],
     output: Path,
     seconds: float,
     *,
     as_json: bool,
 ) -> None:
-    entities = sum(len(document.entities) for document in found)
-    relations = sum(len(document.relations) for document in found)
+    entities = sum(len(extraction.document.entities) for extraction in found)
+    relations = sum(len(extraction.document.relations) for extraction in found)
+    in_windows = sum(bool(extraction.windows) for extraction in found)
+    unseen_pairs = sum(extraction.unseen_pairs for extraction in found)
     if as_json:
         emit_json(
             {
@@ -148,6 +159,8 @@ def _report(
                 "documents": len(found),
                 "entities": entities,
                 "relations": relations,
+                "read_in_windows": in_windows,
+                "unseen_pairs": unseen_pairs,
                 "failures": [
                     {"line": problem.line, "field": problem.field, "problem": problem.problem}
                     for problem in failures
@@ -160,6 +173,11 @@ def _report(
         f"{len(found)} texts, {entities} entities, {relations} relations "
         f"-> {escape(str(output))} ({seconds:.1f} s)"
     )
+    if in_windows:
+        console().print(
+            f"{in_windows} of them are longer than the model's window and were read in several; "
+            f"{unseen_pairs} pairs of entities lie in no window together"
+        )
     if failures:
         out = console(stderr=True)
         out.print(f"[bold yellow]left out[/]: {len(failures)} problems")

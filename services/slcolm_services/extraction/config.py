@@ -15,17 +15,24 @@ class EngineConfig:
     Attributes:
         batch_tokens: Most tokens, padding included, that pass a model at once; a longer text goes
             alone. On a CPU small batches are the faster ones (decision 0007).
-        max_text_characters: Longest text that is tokenized at all.
+        max_text_characters: Longest text that is read. Texts of more tokens than a window are read
+            in windows.
+        window_tokens: Tokens in a window of a long text; 0 for as many as the model reads at once.
+        overlap_tokens: Most tokens that two neighbouring windows share, and half a window at most.
         threads: Batches that run at once, each on one thread; 0 for as many as there are processors
             to use.
     """
 
     batch_tokens: int = 512
-    max_text_characters: int = 20_000
+    max_text_characters: int = 1_000_000
+    window_tokens: int = 0
+    overlap_tokens: int = 128
     threads: int = 0
 
     def __post_init__(self) -> None:
-        self._check_least(batch_tokens=1, max_text_characters=1, threads=0)
+        self._check_least(
+            batch_tokens=1, max_text_characters=1, window_tokens=0, overlap_tokens=0, threads=0
+        )
 
     def _check_least(self, **least: int) -> None:
         violations = [

@@ -8,7 +8,7 @@ passes the encoder once.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from slcolm_services.corpus.documents import Document, Relation
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
+from slcolm_services.corpus.windows import Window
 from slcolm_services.errors import (
-    Cancelled,
     DataInvalid,
     FieldViolation,
     InvalidInput,
     ModelInvalid,
-    SlcolmError,
     TextTooLong,
 )
 from slcolm_services.extraction.config import EngineConfig
 from slcolm_services.extraction.graphs import Array, Graph, load_graph
+from slcolm_services.extraction.long_texts import token_windows
 from slcolm_services.model.decode import (
     SpanPrediction,
     candidate_pairs,
@@ -56,19 +56,31 @@ class Extraction:
     Attributes:
         document: The text with entities and relations, each with its probability.
         vector: float32[V], mean of the encoder states, L2-normalised.
+        windows: Ranges of the text that were read one by one; none where it was read at once.
+        unseen_pairs: Ordered pairs of its entities that no window holds together.
     """
 
     document: Document
     vector: NDArray[np.float32]
+    windows: tuple[Window, ...] = ()
+    unseen_pairs: int = 0
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text on its way through the graphs; `index` is its place in the request."""
+    """A text, or a window of one, on its way through the graphs.
+
+    Attributes:
+        index: Place of the text in the request.
+        document: The whole text.
+        encoded: Tokens to read, with offsets of the whole text.
+        window: Range of the text that they cover; None for all of it.
+    """
 
     index: int
     document: Document
     encoded: Encoded
+    window: Window | None = None
 
 
 class Engine:
@@ -133,61 +145,44 @@ class Engine:
         engine._try_out()
         return engine
 
-    def extract(
-        self,
-        documents: Sequence[Document],
-        *,
-        should_stop: Callable[[], bool] = lambda: False,
-        on_done: Callable[[int], None] = lambda _: None,
-    ) -> list[Extraction | SlcolmError]:
-        """Extract from texts.
+    def sentences(self, index: int, document: Document) -> list[Sentence]:
+        """What of a text passes the graphs: itself, or windows where it is too long for that.
 
         Args:
-            documents: `id` and `text` are read.
-            should_stop: Asked before each batch; true when nobody waits for the answer any more.
-            on_done: Told after each batch how many texts it held; failed texts are counted too.
-
-        Returns:
-            In the order of `documents`: what was found, or the error of that text alone
-            (TextTooLong, InvalidInput).
+            index: Its place in the request.
+            document: The text.
 
         Raises:
-            Cancelled: `should_stop` said so.
-        """
-        results: list[Extraction | SlcolmError | None] = [None] * len(documents)
-        sentences = []
-        for index, document in enumerate(documents):
-            try:
-                sentences.append(Sentence(index, document, self.encode(document.text)))
-            except SlcolmError as error:
-                results[index] = error
-        on_done(len(documents) - len(sentences))
-        for batch in batches(sentences, self._config.batch_tokens):
-            if should_stop():
-                raise Cancelled("the caller has gone")
-            for sentence, output in zip(batch, self.run(batch), strict=True):
-                results[sentence.index] = output
-            on_done(len(batch))
-        return [result for result in results if result is not None]
-
-    def encode(self, text: str) -> Encoded:
-        """Tokens of a text.
-
-        Raises:
-            TextTooLong: More characters than the configuration or more tokens than the model takes.
+            TextTooLong: More characters than the configuration takes.
             InvalidInput: There is nothing to read in it.
         """
-        limit = self._config.max_text_characters
+        text, limit = document.text, self._config.max_text_characters
         if len(text) > limit:
             raise TextTooLong(
-                f"the text has {len(text)} characters, at most {limit} are taken "
-                f"(and the model reads at most {self.manifest.max_tokens} tokens)",
+                f"the text has {len(text)} characters, at most {limit} are taken",
                 metadata={"characters": str(len(text)), "limit": str(limit)},
             )
-        encoded = self._tokenizer.encode(text)
-        if not (encoded.starts < encoded.ends).any():
+        tokens = self._tokenizer.tokens(text)
+        if not (tokens.starts < tokens.ends).any():
             raise InvalidInput("the text is empty or holds nothing but whitespace")
-        return encoded
+        longest = self.manifest.max_tokens - self._tokenizer.frame_tokens
+        if self._config.window_tokens:
+            longest = min(longest, self._config.window_tokens)
+        if len(tokens) <= longest:
+            return [Sentence(index, document, self._tokenizer.frame(tokens))]
+        overlap = min(self._config.overlap_tokens, longest // 2)
+        windows = token_windows(
+            text,
+            tokens,
+            longest=longest,
+            overlap=overlap,
+            # Then no entity is cut in two by every window that it is in.
+            least_overlap=min(self.manifest.max_span_tokens - 1, overlap),
+        )
+        return [
+            Sentence(index, document, self._tokenizer.frame(part), window)
+            for window, part in windows
+        ]
 
     def run(self, batch: Sequence[Sentence]) -> list[Extraction]:
         """Pass one batch through the graphs, on the calling thread; waits for a free slot.
@@ -287,24 +282,6 @@ class Engine:
             raise ModelInvalid(
                 "the graphs do not give what the manifest promises", violations=violations
             )
-
-
-def batches(sentences: Sequence[Sentence], budget: int) -> Iterator[list[Sentence]]:
-    """Group texts of like length, so that little is padded.
-
-    Args:
-        sentences: In any order.
-        budget: Most tokens in a batch, padding included; a longer text goes alone.
-    """
-    batch: list[Sentence] = []
-    for sentence in sorted(sentences, key=lambda sentence: len(sentence.encoded)):
-        # Sorted: the newest is the longest, and every other is padded to it.
-        if batch and len(sentence.encoded) * (len(batch) + 1) > budget:
-            yield batch
-            batch = []
-        batch.append(sentence)
-    if batch:
-        yield batch
 
 
 def _check_types(manifest: ModelManifest, schema: TaskSchema) -> None:

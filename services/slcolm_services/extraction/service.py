@@ -8,8 +8,11 @@ from google.protobuf.message import Message
 
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
 from slcolm_services.extraction.config import ExtractionConfig
+from slcolm_services.extraction.measures import Measures
 from slcolm_services.extraction.registry import Registry
+from slcolm_services.extraction.scheduler import Scheduler
 from slcolm_services.extraction.servicer import ExtractionServicer
+from slcolm_services.runtime.cpu import available_cpus
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 
@@ -22,12 +25,22 @@ def build(config: ExtractionConfig) -> Service:
     It is ready once the configured model is loaded, or at once where none is configured: models
     then come by `LoadModel`.
     """
+    measures = Measures()
     registry = Registry(ArtifactStore(config.store), config)
-    servicer = ExtractionServicer(config, registry)
+    scheduler = Scheduler(
+        workers=config.threads or available_cpus(),
+        batch_tokens=config.batch_tokens,
+        measures=measures,
+    )
+    servicer = ExtractionServicer(config, registry, scheduler, measures)
 
     async def start() -> None:
+        scheduler.start()
         if config.model is not None:
             await asyncio.to_thread(registry.load_folder, config.model)
+
+    async def stop() -> None:
+        await asyncio.to_thread(scheduler.close)
 
     return Service(
         name=_NAME,
@@ -35,7 +48,9 @@ def build(config: ExtractionConfig) -> Service:
             servicer, server
         ),
         start=start,
+        stop=stop,
         cost=_characters,
+        collectors=measures.collectors,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+from collections.abc import Sequence
+from functools import partial
 
 import grpc
 
@@ -12,18 +13,33 @@ from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import FieldViolation, InvalidInput, SlcolmError
 from slcolm_services.extraction.config import ExtractionConfig
 from slcolm_services.extraction.engine import Extraction
+from slcolm_services.extraction.measures import Measures
+from slcolm_services.extraction.reading import Reading
 from slcolm_services.extraction.registry import LoadedModel, Registry
+from slcolm_services.extraction.scheduler import Output, Scheduler
 from slcolm_services.runtime.paging import page
 from slcolm_services.runtime.status import status_of
 from slcolm_services.runtime.wire import check_batch, document_to_wire, schema_to_wire
+
+# Less than this takes a fraction of a millisecond, which is less than a change of threads costs.
+_INLINE_CHARACTERS = 500
+_INLINE_OUTPUTS = 4
 
 
 class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
     """Serves `slcolm.extraction.v1.ExtractionService`."""
 
-    def __init__(self, config: ExtractionConfig, registry: Registry) -> None:
+    def __init__(
+        self,
+        config: ExtractionConfig,
+        registry: Registry,
+        scheduler: Scheduler,
+        measures: Measures,
+    ) -> None:
         self._config = config
         self._registry = registry
+        self._scheduler = scheduler
+        self._measures = measures
 
     async def Extract(
         self,
@@ -40,12 +56,19 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
             limit=self._config.max_batch_documents,
         )
         model = self._registry.get(request.model_revision)
-        gone = threading.Event()
-        try:
-            return await asyncio.to_thread(_extract, model, request, gone)
-        finally:
-            # A caller that goes away cancels this handler; the thread then stops at its next batch.
-            gone.set()
+        documents = [Document(document.id, document.text) for document in request.documents]
+        if sum(len(document.text) for document in documents) <= _INLINE_CHARACTERS:
+            reading = self._read(model, documents)
+        else:
+            reading = await asyncio.to_thread(self._read, model, documents)
+        # A caller that goes away cancels this handler, and that what still waits of the call.
+        outputs = await asyncio.wrap_future(self._scheduler.submit(model.engine, reading.sentences))
+        answer = partial(
+            _response, model.revision, reading, outputs, include_vectors=request.include_vectors
+        )
+        if len(outputs) <= _INLINE_OUTPUTS:
+            return answer()
+        return await asyncio.to_thread(answer)
 
     async def GetModel(
         self,
@@ -95,6 +118,10 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
         model = await asyncio.to_thread(self._registry.load, request.revision)
         return extraction_pb2.LoadModelResponse(model=self._describe(model))
 
+    def _read(self, model: LoadedModel, documents: Sequence[Document]) -> Reading:
+        with self._measures.read_seconds.time():
+            return Reading.of(model.engine, documents)
+
     def _describe(self, model: LoadedModel) -> extraction_pb2.Model:
         manifest = model.engine.manifest
         return extraction_pb2.Model(
@@ -109,17 +136,15 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
         )
 
 
-def _extract(
-    model: LoadedModel, request: extraction_pb2.ExtractRequest, gone: threading.Event
+def _response(
+    revision: str, reading: Reading, outputs: Sequence[Output], *, include_vectors: bool
 ) -> extraction_pb2.ExtractResponse:
-    documents = [Document(document.id, document.text) for document in request.documents]
-    results = model.engine.extract(documents, should_stop=gone.is_set)
     return extraction_pb2.ExtractResponse(
         results=[
-            _result(document.id, result, include_vector=request.include_vectors)
-            for document, result in zip(documents, results, strict=True)
+            _result(document.id, result, include_vector=include_vectors)
+            for document, result in zip(reading.documents, reading.joined(outputs), strict=True)
         ],
-        model_revision=model.revision,
+        model_revision=revision,
     )
 
 
@@ -133,5 +158,10 @@ def _result(
         extraction=extraction_pb2.Extraction(
             document=document_to_wire(result.document),
             vector=result.vector.tolist() if include_vector else (),
+            windows=[
+                extraction_pb2.Window(start=window.start, end=window.end)
+                for window in result.windows
+            ],
+            unseen_pairs=result.unseen_pairs,
         ),
     )

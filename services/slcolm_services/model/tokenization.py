@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from slcolm_services.corpus.windows import windows
 from slcolm_services.errors import InvalidInput, ModelInvalid, ModelNotFound, TextTooLong
 
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")
+_PIECE_CHARACTERS = 16_384
+"""Code points that are tokenized at once: Python objects for every token then exist."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +122,7 @@ class TextTokenizer:
             TextTooLong: More tokens than `max_tokens`.
             InvalidInput: The text holds half a surrogate pair and thus is no Unicode text.
         """
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInput(
-                f"code point {error.start} of the text is half a surrogate pair",
-                metadata={"position": str(error.start)},
-            ) from error
+        _check_unicode(text)
         encoding = self._tokenizer.encode(text)
         count = len(encoding)
         if self.max_tokens is not None and count > self.max_tokens:
@@ -139,6 +136,60 @@ class TextTokenizer:
                 },
             )
         return _encoded(encoding, text)
+
+    def tokens(self, text: str) -> Encoded:
+        """Tokens of a text of any length, without special tokens; see `frame`.
+
+        A long text is read in pieces that end where sentences end, so that memory grows by a few
+        bytes a character only. Where a tokenizer joins spaces to the words after them, the first
+        word of a piece lacks its own.
+
+        Raises:
+            InvalidInput: The text holds half a surrogate pair and thus is no Unicode text.
+        """
+        _check_unicode(text)
+        ids, starts, ends = [], [], []
+        for piece in windows(text, _PIECE_CHARACTERS, 0):
+            part = text[piece.start : piece.end]
+            encoded = _encoded(self._tokenizer.encode(part, add_special_tokens=False), part)
+            ids.append(encoded.ids)
+            starts.append(encoded.starts + piece.start)
+            ends.append(encoded.ends + piece.start)
+        nothing = np.empty(0, dtype=np.int64)
+        return Encoded(*(np.concatenate([nothing, *parts]) for parts in (ids, starts, ends)))
+
+    def frame(self, tokens: Encoded) -> Encoded:
+        """Tokens between the special tokens that the model expects, whatever their number."""
+        before, after = self._frame
+        return Encoded(
+            np.concatenate([before, tokens.ids, after]),
+            np.pad(tokens.starts, (len(before), len(after))),
+            np.pad(tokens.ends, (len(before), len(after))),
+        )
+
+    @cached_property
+    def frame_tokens(self) -> int:
+        """Number of special tokens around a text."""
+        return sum(len(part) for part in self._frame)
+
+    @cached_property
+    def _frame(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids of the special tokens before and after a text."""
+        encoding = self._tokenizer.encode("a")
+        text = np.flatnonzero(np.array(encoding.special_tokens_mask) == 0)
+        first, end = (text[0], text[-1] + 1) if len(text) else (len(encoding), len(encoding))
+        ids = np.array(encoding.ids, dtype=np.int64)
+        return ids[:first], ids[end:]
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"code point {error.start} of the text is half a surrogate pair",
+            metadata={"position": str(error.start)},
+        ) from error
 
 
 def _encoded(encoding: Encoding, text: str) -> Encoded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from prometheus_client.registry import Collector
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 from slcolm_services.runtime.admission import Admission
@@ -56,6 +57,7 @@ class Service:
             sum over the calls in flight is what the server limits. Health and reflection are free.
         unlimited_methods: Full method names, `/package.Service/Method`, that get neither the
             default deadline nor the maximum, and no cost: long streams.
+        collectors: What the service measures of itself, shown with the server's own metrics.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Service:
     stop: Callable[[], Awaitable[None]] = _nothing
     cost: Callable[[Message], int] = _one
     unlimited_methods: frozenset[str] = frozenset()
+    collectors: Sequence[Collector] = ()
 
 
 class Server:
@@ -88,6 +91,8 @@ class Server:
             retry_after_seconds=config.retry_after_seconds,
         )
         self.metrics = Metrics()
+        for collector in service.collectors:
+            self.metrics.registry.register(collector)
         self._stop_metrics: Callable[[], None] = lambda: None
         self.port = config.port
         self.metrics_port: int | None = None

@@ -15,10 +15,10 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.extraction import extract
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import (
-    Cancelled,
     InvalidInput,
     ModelInvalid,
     ModelNotFound,
@@ -35,11 +35,11 @@ FolderMaker = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def engine(model_folder: Path) -> Engine:
-    return Engine.load(model_folder, EngineConfig(batch_tokens=64, threads=1))
+    return Engine.load(model_folder, EngineConfig(max_text_characters=20_000, threads=1))
 
 
 def extracted(engine: Engine, *texts: str) -> list[Extraction]:
-    results = engine.extract([Document(str(i), text) for i, text in enumerate(texts)])
+    results = extract(engine, [Document(str(i), text) for i, text in enumerate(texts)])
     assert all(isinstance(result, Extraction) for result in results)
     return [result for result in results if isinstance(result, Extraction)]
 
@@ -86,11 +86,12 @@ texts = st.text(st.sampled_from("ABxy 王,𠀀e\u0301"), min_size=1, max_size=30
 @settings(deadline=None)
 @given(st.lists(texts.filter(str.strip), max_size=12), st.integers(1, 200))
 def test_an_answer_depends_neither_on_its_neighbours_nor_on_the_batches(
-    model_folder: Path, engine: Engine, batch: list[str], batch_tokens: int
+    engine: Engine, batch: list[str], batch_tokens: int
 ) -> None:
-    sized = Engine.load(model_folder, EngineConfig(batch_tokens=batch_tokens, threads=1))
-    together = extracted(sized, *batch)
+    documents = [Document(str(i), text) for i, text in enumerate(batch)]
+    together = extract(engine, documents, batch_tokens=batch_tokens)
     for text, result in zip(batch, together, strict=True):
+        assert isinstance(result, Extraction)
         (alone,) = extracted(engine, text)
         assert result.document.text == text
         assert found(result.document) == expected(text) == found(alone.document)
@@ -98,33 +99,30 @@ def test_an_answer_depends_neither_on_its_neighbours_nor_on_the_batches(
 
 
 def test_bad_texts_fail_alone_and_in_place(engine: Engine) -> None:
-    texts = ["A", "", "x", " \n\u3000", "A" * 63, "y\ud800", "A" * 20_001, "B"]
-    results = engine.extract([Document(str(i), text) for i, text in enumerate(texts)])
+    texts = ["A", "", "x", " \n\u3000", "y\ud800", "A" * 20_001, "B"]
+    results = extract(engine, [Document(str(i), text) for i, text in enumerate(texts)])
     kinds = [type(result) for result in results]
     assert kinds == [
         Extraction,
         InvalidInput,
         Extraction,
         InvalidInput,
-        TextTooLong,
         InvalidInput,
         TextTooLong,
         Extraction,
     ]
     names = [result.document.id for result in results if isinstance(result, Extraction)]
-    assert names == ["0", "2", "7"]
+    assert names == ["0", "2", "6"]
 
 
-@pytest.mark.parametrize("length", [63, 20_000, 20_001])
-def test_a_long_text_is_told_its_length_and_the_limit(engine: Engine, length: int) -> None:
-    (error,) = engine.extract([Document("long", "王" * length)])
+def test_a_text_beyond_the_limit_is_told_its_length_and_the_limit(engine: Engine) -> None:
+    (error,) = extract(engine, [Document("long", "王" * 20_001)])
     assert isinstance(error, TextTooLong)
-    assert f"{length} characters" in error.message
-    assert "at most 64 tokens" in error.message
+    assert "20001 characters, at most 20000" in error.message
 
 
 def test_nothing_gives_nothing(engine: Engine) -> None:
-    assert engine.extract([]) == []
+    assert extract(engine, []) == []
 
 
 def test_a_batch_without_entities_needs_no_pairs(engine: Engine) -> None:
@@ -139,20 +137,6 @@ def test_many_entities_are_paired_up_to_the_bound(make_folder: FolderMaker) -> N
     (result,) = extracted(engine, "A" * 300)
     assert len(result.document.entities) == 300
     assert len(result.document.relations) == MAX_PAIRED_SPANS * (MAX_PAIRED_SPANS - 1)
-
-
-def test_a_caller_that_has_gone_stops_the_work_at_the_next_batch(engine: Engine) -> None:
-    done: list[int] = []
-    documents = [Document(str(i), "A" * 60) for i in range(5)]
-    with pytest.raises(Cancelled):
-        engine.extract(documents, should_stop=lambda: sum(done) >= 2, on_done=done.append)
-    assert done == [0, 1, 1]
-
-
-def test_progress_counts_every_text_once(engine: Engine) -> None:
-    done: list[int] = []
-    engine.extract([Document(str(i), "A" * (i * 9)) for i in range(10)], on_done=done.append)
-    assert sum(done) == 10
 
 
 def test_threads_get_the_answers_to_their_own_texts(engine: Engine) -> None:
@@ -172,7 +156,8 @@ def test_no_training_library_comes_into_the_process(model_folder: Path) -> None:
         "from slcolm_services.extraction import service\n"
         "from slcolm_services.extraction.engine import Engine\n"
         "engine = Engine.load(Path(sys.argv[1]))\n"
-        "assert engine.extract([Document('a', 'Ax')])[0].document.relations\n"
+        "(sentence,) = engine.sentences(0, Document('a', 'Ax'))\n"
+        "assert engine.run([sentence])[0].document.relations\n"
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))\n"
     )
     done = subprocess.run(

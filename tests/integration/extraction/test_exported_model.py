@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.extraction import extract
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
@@ -62,9 +63,9 @@ def test_an_answer_does_not_depend_on_the_batch_it_was_in(folder: Path) -> None:
         Document(str(length), "".join(chosen.choices(CHARACTERS + "𠀀", k=length)))
         for length in (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 126)
     ]
-    engine = Engine.load(folder, EngineConfig(batch_tokens=10_000, threads=1))
-    together = engine.extract(documents)
-    alone = [engine.extract([document])[0] for document in documents]
+    engine = Engine.load(folder, EngineConfig(threads=1))
+    together = extract(engine, documents, batch_tokens=10_000)
+    alone = [extract(engine, [document])[0] for document in documents]
     found = 0
     for document, first, second in zip(documents, together, alone, strict=True):
         assert isinstance(first, Extraction)

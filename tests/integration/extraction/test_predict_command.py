@@ -14,7 +14,7 @@ from slcolm_services.cli.models import models
 from slcolm_services.cli.predict import predict
 from slcolm_services.corpus.documents import Document, Entity
 from slcolm_services.corpus.jsonl import read_documents, write_documents
-from slcolm_services.errors import DataInvalid, ModelInvalid, ModelNotFound
+from slcolm_services.errors import DataInvalid, ModelInvalid, ModelNotFound, NotFound
 from slcolm_services.runtime.store import ArtifactStore, folder_revision
 
 
@@ -59,22 +59,39 @@ def test_a_text_file_gives_a_document_for_each_line(
         "documents": 2,
         "entities": 3,
         "relations": 1,
+        "read_in_windows": 0,
+        "unseen_pairs": 0,
         "failures": [],
     }
     assert [(doc.id, doc.text) for doc in read_documents(output)] == [("1", "Ax"), ("4", " 𠀀B")]
+
+
+def test_a_long_text_is_read_in_windows_and_the_report_says_so(
+    model_folder: Path, tmp_path: Path, output: Path
+) -> None:
+    source = tmp_path / "texts.txt"
+    source.write_text("A" + "王" * 200 + "x\nAx\n", encoding="utf-8")
+    result = run(model_folder, source, output, "--json")
+    assert result.exception is None
+    summary = json.loads(result.stdout)
+    assert (summary["entities"], summary["relations"]) == (4, 1)
+    assert (summary["read_in_windows"], summary["unseen_pairs"]) == (1, 2)
+    shown = " ".join(run(model_folder, source, output).stdout.split())
+    assert "1 of them are longer than the model's window" in shown
+    assert "2 pairs of entities" in shown
 
 
 def test_a_failing_text_keeps_everything_from_being_written(
     model_folder: Path, tmp_path: Path, output: Path
 ) -> None:
     source = tmp_path / "texts.txt"
-    source.write_text("A\n" + "x" * 100 + "\nB\n", encoding="utf-8")
+    source.write_text("A\n" + "x" * 1_000_001 + "\nB\n", encoding="utf-8")
     output.write_text("old", encoding="utf-8")
     result = run(model_folder, source, output)
     assert isinstance(result.exception, DataInvalid)
     assert "nothing was written" in result.exception.message
     assert [violation.field for violation in result.exception.violations] == ["line 2: text"]
-    assert "100 characters" in result.exception.violations[0].problem
+    assert "1000001 characters" in result.exception.violations[0].problem
     assert output.read_text(encoding="utf-8") == "old"
     assert {path.name for path in tmp_path.iterdir()} == {source.name, output.name}
 
@@ -86,7 +103,7 @@ def test_failing_texts_are_left_out_when_that_is_asked_for(
     lines = [
         '{"id": "a", "text": "A"}',
         "{broken",
-        '{"id": "b", "text": "' + "x" * 100 + '"}',
+        '{"id": "b", "text": "' + "x" * 1_000_001 + '"}',
         '{"id": "a", "text": "B"}',
     ]
     source.write_text("\n".join(lines), encoding="utf-8")
@@ -153,7 +170,9 @@ def test_the_models_of_a_store_are_listed_with_the_damaged_ones(
 ) -> None:
     root = tmp_path / "store"
     store = ArtifactStore(str(root))
-    assert "revision" in CliRunner().invoke(models, ["list", "--store", str(root)]).stdout
+    assert isinstance(
+        CliRunner().invoke(models, ["list", "--store", str(root)]).exception, NotFound
+    )
     revision = store.put_folder("models", model_folder)
     listed = CliRunner().invoke(models, ["list", "--store", str(root), "--json"])
     (model,) = json.loads(listed.stdout)["models"]

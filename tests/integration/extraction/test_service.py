@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 from slcolm.common.v1 import common_pb2
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
 from slcolm_services.extraction.config import ExtractionConfig
-from slcolm_services.extraction.engine import Engine
+from slcolm_services.extraction.engine import Engine, Sentence
 from slcolm_services.extraction.service import build
 from slcolm_services.runtime.config import ServerConfig
 from slcolm_services.runtime.server import Server
@@ -69,6 +70,7 @@ def config(tmp_path: Path) -> ExtractionConfig:
         cache_dir=tmp_path / "cache",
         threads=1,
         max_batch_documents=4,
+        max_text_characters=100,
         max_loaded_models=2,
     )
 
@@ -82,7 +84,7 @@ async def test_every_text_gets_its_result_in_order(
 ) -> None:
     async with serving(with_model(config, model_folder)) as stub:
         response = await stub.Extract(
-            request_of("𠀀A,x", "", "B" * 63, include_vectors=True), timeout=_TIMEOUT_SECONDS
+            request_of("𠀀A,x", "", "B" * 101, include_vectors=True), timeout=_TIMEOUT_SECONDS
         )
     assert response.model_revision == folder_revision(model_folder)
     assert [result.id for result in response.results] == ["d0", "d1", "d2"]
@@ -242,34 +244,29 @@ async def test_work_for_a_caller_that_has_gone_is_stopped(
 ) -> None:
     """The engine is held at its first batch until the call is cancelled; it must not go on."""
     loop = asyncio.get_running_loop()
-    entered, ended = asyncio.Event(), asyncio.Event()
+    entered = asyncio.Event()
     released = threading.Event()
-    extract = Engine.extract
+    run, ran = Engine.run, []
 
-    def held(self: Engine, documents: Any, *, should_stop: Callable[[], bool]) -> Any:
+    def held(self: Engine, batch: Sequence[Sentence]) -> Any:
         loop.call_soon_threadsafe(entered.set)
         released.wait(_TIMEOUT_SECONDS)
-        try:
-            return extract(self, documents, should_stop=should_stop)
-        except BaseException as error:
-            errors.append(type(error).__name__)
-            raise
-        finally:
-            loop.call_soon_threadsafe(ended.set)
+        ran.append([sentence.document.text for sentence in batch])
+        return run(self, batch)
 
-    errors: list[str] = []
-    monkeypatch.setattr(Engine, "extract", held)
-    async with serving(with_model(config, model_folder)) as stub:
-        call = stub.Extract(request_of("A"), timeout=_TIMEOUT_SECONDS)
+    monkeypatch.setattr(Engine, "run", held)
+    small = replace(with_model(config, model_folder), batch_tokens=1)
+    async with serving(small) as stub:
+        gone = stub.Extract(request_of("A", "AB"), timeout=_TIMEOUT_SECONDS)
         await asyncio.wait_for(entered.wait(), _TIMEOUT_SECONDS)
-        call.cancel()
+        gone.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await call
+            await gone
         # A second call proves that the server has seen the cancellation, which came before it.
         await stub.GetModel(extraction_pb2.GetModelRequest(), timeout=_TIMEOUT_SECONDS)
         released.set()
-        await asyncio.wait_for(ended.wait(), _TIMEOUT_SECONDS)
-    assert errors == ["Cancelled"]
+        await stub.Extract(request_of("x"), timeout=_TIMEOUT_SECONDS)
+    assert ran == [["AB"], ["x"]]
 
 
 async def test_a_request_costs_its_characters(config: ExtractionConfig) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,22 @@ def test_padding_fills_the_right_with_the_padding_token() -> None:
     assert ids.shape == mask.shape
     assert mask[0].tolist() == [1] * 3 + [0] * (ids.shape[1] - 3)
     assert (ids[0, 3:] == tokenizer.pad_id).all()
+
+
+@given(st.text(st.sampled_from("the mayor王安石為,。 \n\u0301𠀀é"), max_size=80))
+def test_a_text_in_parts_has_the_tokens_of_the_text(text: str) -> None:
+    for make in (characters, byte_pieces, word_pieces):
+        tokenizer = TextTokenizer(make())
+        whole, framed = tokenizer.encode(text), tokenizer.frame(tokenizer.tokens(text))
+        for name in ("ids", "starts", "ends"):
+            np.testing.assert_array_equal(getattr(framed, name), getattr(whole, name))
+        assert tokenizer.frame_tokens == 2
+
+
+@pytest.mark.parametrize("make", [characters, word_pieces])
+def test_a_text_of_many_pieces_has_the_tokens_of_the_text(make: Callable[[], Tokenizer]) -> None:
+    text = "王安石為相,the mayor lives。 in Washington\n" * 2000
+    tokenizer = TextTokenizer(make())
+    whole, framed = tokenizer.encode(text), tokenizer.frame(tokenizer.tokens(text))
+    for name in ("ids", "starts", "ends"):
+        np.testing.assert_array_equal(getattr(framed, name), getattr(whole, name))

@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from slcolm.common.v1 import common_pb2 as slcolm_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%slcolm/extraction/v1/extraction.proto\x12\x14slcolm.extraction.v1\x1a\x17google/rpc/status.proto\x1a\x1dslcolm/common/v1/common.proto\"p\n\x0e\x45xtractRequest\x12-\n\tdocuments\x18\x01 \x03(\x0b\x32\x1a.slcolm.common.v1.Document\x12\x16\n\x0emodel_revision\x18\x02 \x01(\t\x12\x17\n\x0finclude_vectors\x18\x03 \x01(\x08\"_\n\x0f\x45xtractResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.slcolm.extraction.v1.ExtractResult\x12\x16\n\x0emodel_revision\x18\x02 \x01(\t\"\x83\x01\n\rExtractResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\x36\n\nextraction\x18\x02 \x01(\x0b\x32 .slcolm.extraction.v1.ExtractionH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"J\n\nExtraction\x12,\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1a.slcolm.common.v1.Document\x12\x0e\n\x06vector\x18\x02 \x03(\x02\"\x9b\x02\n\x05Model\x12\x10\n\x08revision\x18\x01 \x01(\t\x12,\n\x06schema\x18\x02 \x01(\x0b\x32\x1c.slcolm.common.v1.TaskSchema\x12\x18\n\x10vector_dimension\x18\x03 \x01(\x05\x12\x12\n\nmax_tokens\x18\x04 \x01(\x05\x12\x11\n\tprecision\x18\x05 \x01(\t\x12\x0e\n\x06loaded\x18\x06 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x07 \x01(\x08\x12>\n\ndev_scores\x18\x08 \x03(\x0b\x32*.slcolm.extraction.v1.Model.DevScoresEntry\x1a\x30\n\x0e\x44\x65vScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"#\n\x0fGetModelRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\">\n\x10GetModelResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.slcolm.extraction.v1.Model\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.slcolm.extraction.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x10LoadModelRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\"?\n\x11LoadModelResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.slcolm.extraction.v1.Model2\x85\x03\n\x11\x45xtractionService\x12V\n\x07\x45xtract\x12$.slcolm.extraction.v1.ExtractRequest\x1a%.slcolm.extraction.v1.ExtractResponse\x12Y\n\x08GetModel\x12%.slcolm.extraction.v1.GetModelRequest\x1a&.slcolm.extraction.v1.GetModelResponse\x12_\n\nListModels\x12\'.slcolm.extraction.v1.ListModelsRequest\x1a(.slcolm.extraction.v1.ListModelsResponse\x12\\\n\tLoadModel\x12&.slcolm.extraction.v1.LoadModelRequest\x1a\'.slcolm.extraction.v1.LoadModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%slcolm/extraction/v1/extraction.proto\x12\x14slcolm.extraction.v1\x1a\x17google/rpc/status.proto\x1a\x1dslcolm/common/v1/common.proto\"p\n\x0e\x45xtractRequest\x12-\n\tdocuments\x18\x01 \x03(\x0b\x32\x1a.slcolm.common.v1.Document\x12\x16\n\x0emodel_revision\x18\x02 \x01(\t\x12\x17\n\x0finclude_vectors\x18\x03 \x01(\x08\"_\n\x0f\x45xtractResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.slcolm.extraction.v1.ExtractResult\x12\x16\n\x0emodel_revision\x18\x02 \x01(\t\"\x83\x01\n\rExtractResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\x36\n\nextraction\x18\x02 \x01(\x0b\x32 .slcolm.extraction.v1.ExtractionH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x8f\x01\n\nExtraction\x12,\n\x08\x64ocument\x18\x01 \x01(\x0b\x32\x1a.slcolm.common.v1.Document\x12\x0e\n\x06vector\x18\x02 \x03(\x02\x12-\n\x07windows\x18\x03 \x03(\x0b\x32\x1c.slcolm.extraction.v1.Window\x12\x14\n\x0cunseen_pairs\x18\x04 \x01(\x03\"$\n\x06Window\x12\r\n\x05start\x18\x01 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x05\"\x9b\x02\n\x05Model\x12\x10\n\x08revision\x18\x01 \x01(\t\x12,\n\x06schema\x18\x02 \x01(\x0b\x32\x1c.slcolm.common.v1.TaskSchema\x12\x18\n\x10vector_dimension\x18\x03 \x01(\x05\x12\x12\n\nmax_tokens\x18\x04 \x01(\x05\x12\x11\n\tprecision\x18\x05 \x01(\t\x12\x0e\n\x06loaded\x18\x06 \x01(\x08\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x07 \x01(\x08\x12>\n\ndev_scores\x18\x08 \x03(\x0b\x32*.slcolm.extraction.v1.Model.DevScoresEntry\x1a\x30\n\x0e\x44\x65vScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"#\n\x0fGetModelRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\">\n\x10GetModelResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.slcolm.extraction.v1.Model\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.slcolm.extraction.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x10LoadModelRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\"?\n\x11LoadModelResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.slcolm.extraction.v1.Model2\x85\x03\n\x11\x45xtractionService\x12V\n\x07\x45xtract\x12$.slcolm.extraction.v1.ExtractRequest\x1a%.slcolm.extraction.v1.ExtractResponse\x12Y\n\x08GetModel\x12%.slcolm.extraction.v1.GetModelRequest\x1a&.slcolm.extraction.v1.GetModelResponse\x12_\n\nListModels\x12\'.slcolm.extraction.v1.ListModelsRequest\x1a(.slcolm.extraction.v1.ListModelsResponse\x12\\\n\tLoadModel\x12&.slcolm.extraction.v1.LoadModelRequest\x1a\'.slcolm.extraction.v1.LoadModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,24 +41,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXTRACTRESPONSE']._serialized_end=328
   _globals['_EXTRACTRESULT']._serialized_start=331
   _globals['_EXTRACTRESULT']._serialized_end=462
-  _globals['_EXTRACTION']._serialized_start=464
-  _globals['_EXTRACTION']._serialized_end=538
-  _globals['_MODEL']._serialized_start=541
-  _globals['_MODEL']._serialized_end=824
-  _globals['_MODEL_DEVSCORESENTRY']._serialized_start=776
-  _globals['_MODEL_DEVSCORESENTRY']._serialized_end=824
-  _globals['_GETMODELREQUEST']._serialized_start=826
-  _globals['_GETMODELREQUEST']._serialized_end=861
-  _globals['_GETMODELRESPONSE']._serialized_start=863
-  _globals['_GETMODELRESPONSE']._serialized_end=925
-  _globals['_LISTMODELSREQUEST']._serialized_start=927
-  _globals['_LISTMODELSREQUEST']._serialized_end=985
-  _globals['_LISTMODELSRESPONSE']._serialized_start=987
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1077
-  _globals['_LOADMODELREQUEST']._serialized_start=1079
-  _globals['_LOADMODELREQUEST']._serialized_end=1115
-  _globals['_LOADMODELRESPONSE']._serialized_start=1117
-  _globals['_LOADMODELRESPONSE']._serialized_end=1180
-  _globals['_EXTRACTIONSERVICE']._serialized_start=1183
-  _globals['_EXTRACTIONSERVICE']._serialized_end=1572
+  _globals['_EXTRACTION']._serialized_start=465
+  _globals['_EXTRACTION']._serialized_end=608
+  _globals['_WINDOW']._serialized_start=610
+  _globals['_WINDOW']._serialized_end=646
+  _globals['_MODEL']._serialized_start=649
+  _globals['_MODEL']._serialized_end=932
+  _globals['_MODEL_DEVSCORESENTRY']._serialized_start=884
+  _globals['_MODEL_DEVSCORESENTRY']._serialized_end=932
+  _globals['_GETMODELREQUEST']._serialized_start=934
+  _globals['_GETMODELREQUEST']._serialized_end=969
+  _globals['_GETMODELRESPONSE']._serialized_start=971
+  _globals['_GETMODELRESPONSE']._serialized_end=1033
+  _globals['_LISTMODELSREQUEST']._serialized_start=1035
+  _globals['_LISTMODELSREQUEST']._serialized_end=1093
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1095
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1185
+  _globals['_LOADMODELREQUEST']._serialized_start=1187
+  _globals['_LOADMODELREQUEST']._serialized_end=1223
+  _globals['_LOADMODELRESPONSE']._serialized_start=1225
+  _globals['_LOADMODELRESPONSE']._serialized_end=1288
+  _globals['_EXTRACTIONSERVICE']._serialized_start=1291
+  _globals['_EXTRACTIONSERVICE']._serialized_end=1680
 # @@protoc_insertion_point(module_scope)

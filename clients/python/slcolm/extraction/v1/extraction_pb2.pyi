@@ -37,12 +37,24 @@ class ExtractResult(_message.Message):
     def __init__(self, id: _Optional[str] = ..., extraction: _Optional[_Union[Extraction, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class Extraction(_message.Message):
-    __slots__ = ("document", "vector")
+    __slots__ = ("document", "vector", "windows", "unseen_pairs")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
+    WINDOWS_FIELD_NUMBER: _ClassVar[int]
+    UNSEEN_PAIRS_FIELD_NUMBER: _ClassVar[int]
     document: _common_pb2.Document
     vector: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, document: _Optional[_Union[_common_pb2.Document, _Mapping]] = ..., vector: _Optional[_Iterable[float]] = ...) -> None: ...
+    windows: _containers.RepeatedCompositeFieldContainer[Window]
+    unseen_pairs: int
+    def __init__(self, document: _Optional[_Union[_common_pb2.Document, _Mapping]] = ..., vector: _Optional[_Iterable[float]] = ..., windows: _Optional[_Iterable[_Union[Window, _Mapping]]] = ..., unseen_pairs: _Optional[int] = ...) -> None: ...
+
+class Window(_message.Message):
+    __slots__ = ("start", "end")
+    START_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    start: int
+    end: int
+    def __init__(self, start: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("revision", "schema", "vector_dimension", "max_tokens", "precision", "loaded", "default", "dev_scores")
