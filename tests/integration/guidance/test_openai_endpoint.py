@@ -28,7 +28,7 @@ from slcolm_services.errors import (
 )
 from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance
-from slcolm_services.guidance.items import GuideItem
+from slcolm_services.guidance.items import GuideItem, PromptOptions
 from slcolm_services.guidance.outcome import Guided
 from slcolm_services.guidance.service import build_guidance
 
@@ -91,6 +91,27 @@ async def test_an_answer_is_read_and_booked(
     assert body["max_tokens"] == 2048
     assert [message["role"] for message in body["messages"]] == ["system", "user"]
     assert endpoint.keys == [f"Bearer {KEY}"]
+
+
+async def test_what_would_be_sent_says_whether_it_is_paid_for_already(
+    endpoint: Any, schema: TaskSchema, items: list[GuideItem]
+) -> None:
+    """Another sample is another request; the prompt shown is the prompt sent."""
+    async with guidance(endpoint) as work:
+        how = PromptOptions()
+        before = await work.render(items, schema, "", how)
+        assert not any(shown.answered for shown in before)
+        await work.guide(items[:1], schema, timeout_seconds=PATIENT)
+        after = await work.render(items, schema, "", how)
+        assert [shown.answered for shown in after] == [True, False]
+        assert [shown.digest for shown in after] == [shown.digest for shown in before]
+        (other,) = await work.render(items[:1], schema, "", how, sample=1)
+        assert not other.answered
+        assert other.digest != after[0].digest
+    sent = endpoint.bodies[0]["messages"]
+    assert [message["content"] for message in sent] == [
+        message.content for message in after[0].prompt.messages
+    ]
 
 
 @pytest.mark.parametrize(
