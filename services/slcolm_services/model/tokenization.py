@@ -161,10 +161,11 @@ class TextTokenizer:
     def frame(self, tokens: Encoded) -> Encoded:
         """Tokens between the special tokens that the model expects, whatever their number."""
         before, after = self._frame
+        first, last = np.zeros_like(before), np.zeros_like(after)
         return Encoded(
             np.concatenate([before, tokens.ids, after]),
-            np.pad(tokens.starts, (len(before), len(after))),
-            np.pad(tokens.ends, (len(before), len(after))),
+            np.concatenate([first, tokens.starts, last]),
+            np.concatenate([first, tokens.ends, last]),
         )
 
     @cached_property

@@ -8,9 +8,9 @@ not known learns nothing and takes no place.
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -131,7 +131,8 @@ def _request_id(context: _Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID_FORM.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    # Not `uuid4`: it asks the system for secrets, and the other threads take the turn meanwhile.
+    return f"{random.getrandbits(128):032x}"
 
 
 @asynccontextmanager
