@@ -1,21 +1,16 @@
-"""Texts to entities, relations and sentence vectors, with one loaded model.
-
-Two ONNX graphs, run by ONNX Runtime alone. The first reads the texts and scores every span; the
-decoder picks the entities; the second scores pairs of them on the same hidden states, so each text
-passes the encoder once.
-"""
+"""Texts to entities, relations and sentence vectors, with one loaded model."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slcolm_services.corpus.documents import Document, Relation
+from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.corpus.windows import Window
@@ -27,26 +22,17 @@ from slcolm_services.errors import (
     TextTooLong,
 )
 from slcolm_services.extraction.config import EngineConfig
-from slcolm_services.extraction.graphs import Array, Graph, load_graph
 from slcolm_services.extraction.long_texts import token_windows
-from slcolm_services.model.decode import (
-    SpanPrediction,
-    candidate_pairs,
-    decode_entities,
-    decode_relations,
-    to_document,
-)
+from slcolm_services.model.decode import to_document
 from slcolm_services.model.folder import (
     SCHEMA_FILE,
     TOKENIZER_FILE,
     ModelManifest,
     read_manifest,
 )
-from slcolm_services.model.tokenization import Encoded, TextTokenizer, pad
+from slcolm_services.model.inference import Inference
+from slcolm_services.model.tokenization import Encoded, TextTokenizer
 from slcolm_services.runtime.cpu import available_cpus
-
-_PAIRS_PER_RUN = 8192
-"""Pairs that the second graph scores at once: about 100 MB of features at 768 dimensions."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +84,16 @@ class Engine:
         manifest: ModelManifest,
         schema: TaskSchema,
         tokenizer: TextTokenizer,
-        spans_graph: Graph,
-        relations_graph: Graph,
+        inference: Inference,
+        slots: int,
         config: EngineConfig,
     ) -> None:
         self.manifest = manifest
         self.schema = schema
         self._tokenizer = tokenizer
-        self._spans_graph = spans_graph
-        self._relations_graph = relations_graph
+        self._inference = inference
         self._config = config
-        self.slots = config.threads or available_cpus()
+        self.slots = slots
         # More batches than processors at once would only take more memory.
         self._free_slots = threading.Semaphore(self.slots)
 
@@ -134,16 +119,16 @@ class Engine:
         except DataInvalid as error:
             raise ModelInvalid(error.message, violations=error.violations) from error
         _check_types(manifest, schema)
-        engine = cls(
+        tokenizer = TextTokenizer.load(folder / TOKENIZER_FILE, max_tokens=manifest.max_tokens)
+        slots = config.threads or available_cpus()
+        return cls(
             manifest=manifest,
             schema=schema,
-            tokenizer=TextTokenizer.load(folder / TOKENIZER_FILE, max_tokens=manifest.max_tokens),
-            spans_graph=load_graph(folder / manifest.spans_graph),
-            relations_graph=load_graph(folder / manifest.relations_graph),
+            tokenizer=tokenizer,
+            inference=Inference(folder, manifest, tokenizer, slots=slots),
+            slots=slots,
             config=config,
         )
-        engine._try_out()
-        return engine
 
     def sentences(self, index: int, document: Document) -> list[Sentence]:
         """What of a text passes the graphs: itself, or windows where it is too long for that.
@@ -191,97 +176,20 @@ class Engine:
             batch: At least one text; all are padded to the longest.
         """
         with self._free_slots:
-            return self._run(batch)
-
-    def _run(self, batch: Sequence[Sentence]) -> list[Extraction]:
-        ids, mask = pad([sentence.encoded for sentence in batch], self._tokenizer.pad_id)
-        hidden, span_logits, vectors = self._spans_graph.run(
-            ["hidden", "span_logits", "vector"], {"input_ids": ids, "attention_mask": mask}
-        )
-        spans = [
-            decode_entities(logits, sentence.encoded, self.manifest)
-            for logits, sentence in zip(span_logits, batch, strict=True)
-        ]
+            results = self._inference.run([sentence.encoded for sentence in batch])
         return [
             Extraction(
                 to_document(
-                    sentence.document.id, sentence.document.text, sentence.encoded, found, relations
+                    sentence.document.id,
+                    sentence.document.text,
+                    sentence.encoded,
+                    found.spans,
+                    found.relations,
                 ),
-                vector,
+                found.vector,
             )
-            for sentence, found, relations, vector in zip(
-                batch, spans, self._relations(hidden, spans), vectors, strict=True
-            )
+            for sentence, found in zip(batch, results, strict=True)
         ]
-
-    def _relations(
-        self, hidden: Array, spans: Sequence[Sequence[SpanPrediction]]
-    ) -> Iterator[list[Relation]]:
-        """Relations of each text of a batch, given its hidden states and entities."""
-        pairs = [candidate_pairs(found) for found in spans]
-        offsets = np.cumsum([0, *(len(found) for found in spans)])
-        table = np.array(
-            [(row, span.first, span.end) for row, found in enumerate(spans) for span in found],
-            dtype=np.int64,
-        ).reshape(-1, 3)
-        shifted = np.concatenate(
-            [local + offset for local, offset in zip(pairs, offsets[:-1], strict=True)]
-        )
-        logits = self._pair_logits(hidden, table, shifted)
-        borders = np.cumsum([len(local) for local in pairs])[:-1]
-        for local, rows in zip(pairs, np.split(logits, borders), strict=True):
-            yield decode_relations(rows, local, self.manifest)
-
-    def _pair_logits(self, hidden: Array, spans: Array, pairs: Array) -> NDArray[np.float32]:
-        """float32[P, R] for int64[P, 2] pairs of the rows of int64[M, 3] spans."""
-        parts = [
-            self._relations_graph.run(
-                ["relation_logits"],
-                {"hidden": hidden, "spans": spans, "pairs": pairs[start : start + _PAIRS_PER_RUN]},
-            )[0]
-            for start in range(0, len(pairs), _PAIRS_PER_RUN)
-        ]
-        empty = np.empty((0, len(self.manifest.relation_types)), dtype=np.float32)
-        return np.concatenate([empty, *parts])
-
-    def _try_out(self) -> None:
-        """Run both graphs once and compare the shapes of what comes with the manifest."""
-        manifest = self.manifest
-        encoded = self._tokenizer.encode("a")
-        ids, mask = pad([encoded, encoded], self._tokenizer.pad_id)
-        length = len(encoded)
-        pairs = np.array([(0, 1), (1, 0)], dtype=np.int64)
-        spans = np.array([(1, 0, length), (1, 0, 1)], dtype=np.int64)
-        try:
-            hidden, span_logits, vectors = self._spans_graph.run(
-                ["hidden", "span_logits", "vector"], {"input_ids": ids, "attention_mask": mask}
-            )
-            relation_logits = self._pair_logits(hidden, spans, pairs)
-        # ONNX Runtime raises a dozen unrelated classes, and numpy ValueError on odd shapes.
-        except Exception as error:
-            raise ModelInvalid(f"the model's graphs cannot be run: {error}") from error
-        expected: Mapping[str, tuple[Array, tuple[int, ...]]] = {
-            "span_logits": (
-                span_logits,
-                (2, length, manifest.max_span_tokens, len(manifest.entity_types) + 1),
-            ),
-            "vector": (vectors, (2, manifest.vector_dimension)),
-            "relation_logits": (relation_logits, (2, len(manifest.relation_types))),
-        }
-        violations = [
-            FieldViolation(name, f"has shape {array.shape}, the manifest means {shape}")
-            for name, (array, shape) in expected.items()
-            if array.shape != shape
-        ]
-        violations += [
-            FieldViolation(name, "holds values that are no numbers")
-            for name, (array, _) in expected.items()
-            if not np.isfinite(array).all()
-        ]
-        if violations:
-            raise ModelInvalid(
-                "the graphs do not give what the manifest promises", violations=violations
-            )
 
 
 def _check_types(manifest: ModelManifest, schema: TaskSchema) -> None:

@@ -102,12 +102,22 @@ class _Block(nn.Module):
         self, hidden: Tensor, present: Tensor, bias: Tensor, cosine: Tensor, sine: Tensor
     ) -> Tensor:
         # Padding is zeroed before it is mixed in: a text's answer must not depend on its batch.
-        local = (self.local_norm(hidden) * present).transpose(1, 2)
-        local = nn.functional.gelu(self.local(local).transpose(1, 2))
+        local = nn.functional.gelu(self._mix(self.local_norm(hidden) * present))
         hidden = hidden + self.dropout(self.local_output(local))
         attended = self.attention(self.attention_norm(hidden), bias, cosine, sine)
         hidden = hidden + self.dropout(attended)
         return cast(Tensor, hidden + self.dropout(self.feed_forward(self.forward_norm(hidden))))
+
+    def _mix(self, hidden: Tensor) -> Tensor:
+        """The convolution as one matrix product over the neighbours of each token, laid in a row.
+
+        On CPUs this is faster than a convolution, whose channels do not stand side by side here.
+        """
+        size, length = self.local.kernel_size[0], hidden.shape[1]
+        padded = nn.functional.pad(hidden, (0, 0, size // 2, size // 2))
+        neighbours = torch.cat([padded.narrow(1, i, length) for i in range(size)], dim=-1)
+        weight = self.local.weight.transpose(1, 2).flatten(1)
+        return nn.functional.linear(neighbours, weight, self.local.bias)
 
 
 class CharacterEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from slcolm_services.training.model import SpanModel
 
 SPANS_GRAPH, RELATIONS_GRAPH = "spans.onnx", "relations.onnx"
 
-_OPSET = 18
+_OPSET = 20
 _EXAMPLE_TEXTS, _EXAMPLE_TOKENS = 3, 17
 """Sizes of the example inputs. An axis of size 1 or of equal sizes would be taken for constant."""
 
@@ -69,8 +69,8 @@ def export_graphs(model: SpanModel, folder: Path) -> None:
         outputs=["hidden", "span_logits", "vector"],
         shapes=({0: batch, 1: length}, {0: batch, 1: length}),
     )
-    with torch.inference_mode():
-        hidden = model.encode(ids, mask).clone()
+    # Long enough for every level of the table of maxima: an empty one would be taken for constant.
+    hidden = torch.zeros(_EXAMPLE_TEXTS, 2**model.levels, model.encoder.config.hidden_size)
     spans = torch.tensor([[0, 1, 3], [0, 4, 5], [1, 2, 5], [1, 8, 9], [2, 1, 2]])
     pairs = torch.tensor([[0, 1], [1, 0]])
     _export(

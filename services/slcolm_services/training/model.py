@@ -29,6 +29,9 @@ _RARE = -4.0
 class RangeMax:
     """Maximum over any token range of any text of a batch, from a table of doubling ranges.
 
+    Level k of the table holds the maxima over 2**k tokens from each token on, as far as the text
+    is long enough for them: a short text has few levels.
+
     Args:
         hidden: float[B,L,H].
         levels: K; ranges of up to 2**K - 1 tokens can be asked for.
@@ -36,16 +39,20 @@ class RangeMax:
 
     def __init__(self, hidden: Tensor, levels: int) -> None:
         batch, length, width = hidden.shape
-        tables = [hidden]
-        positions = torch.arange(length, device=hidden.device)
+        tables, offsets = [hidden], [0]
         for level in range(1, levels):
-            # Past the end the last entry is repeated: no range that lies inside the text reads it.
-            shifted = (positions + 2 ** (level - 1)).clamp(max=length - 1)
-            tables.append(torch.maximum(tables[-1], tables[-1].index_select(1, shifted)))
-        self._length = length
-        self._levels = levels
-        # [B,K,L,H] as rows, so that one gather serves every text and level at once.
-        self._rows = torch.stack(tables, dim=1).reshape(batch * levels * length, width)
+            offsets.append(offsets[-1] + tables[-1].shape[1])
+            # Not a slice, whose size the exporter cannot compare with the other's.
+            count = torch.sym_max(length - 2**level + 1, 0)  # type: ignore[no-untyped-call]
+            starts = torch.arange(count, device=hidden.device)
+            below = tables[-1]
+            later = below.index_select(1, starts + 2 ** (level - 1))
+            tables.append(torch.maximum(below.index_select(1, starts), later))
+        table = torch.cat(tables, dim=1)
+        self._offsets = offsets
+        self._rows_per_text = table.shape[1]
+        # As rows, so that one gather serves every text and level at once.
+        self._rows = table.reshape(batch * self._rows_per_text, width)
 
     def __call__(self, text: Tensor, start: Tensor, end: Tensor) -> Tensor:
         """Maximum over [start, end) of each asked range; empty ranges give zeros.
@@ -59,14 +66,16 @@ class RangeMax:
             float[N,H].
         """
         size = end - start
-        level = torch.zeros_like(size)
-        for power in range(1, self._levels):
-            level = level + (size >= 2**power).to(size.dtype)
-        last = self._length - 1
-        row = (text * self._levels + level) * self._length
-        first = self._rows[row + start.clamp(min=0, max=last)]
-        second = self._rows[row + (end - 2**level).clamp(min=0, max=last)]
-        return torch.where((size > 0).unsqueeze(-1), torch.maximum(first, second), 0.0)
+        reach, offset = torch.ones_like(size), torch.zeros_like(size)
+        for level, level_offset in enumerate(self._offsets):
+            wide = size >= 2**level
+            reach = torch.where(wide, 2**level, reach)
+            offset = torch.where(wide, level_offset, offset)
+        row = text * self._rows_per_text + offset
+        some = size > 0
+        first = self._rows[row + torch.where(some, start, 0)]
+        second = self._rows[row + torch.where(some, end - reach, 0)]
+        return torch.where(some.unsqueeze(-1), torch.maximum(first, second), 0.0)
 
 
 class SpanModel(nn.Module):
@@ -160,19 +169,24 @@ class SpanModel(nn.Module):
 
         Spans that reach beyond the text are given too; they mean nothing.
         """
-        length = hidden.shape[1]
-        positions = torch.arange(length, device=hidden.device)
+        batch, length, width = hidden.shape
+        # Rows of all texts in one: a span that runs on into the next text is beyond its own.
+        rows = hidden.reshape(batch * length, width)
+        positions = torch.arange(batch * length, device=hidden.device)
         first = self.entity_first(hidden) + self.entity_context(hidden[:, 0])[:, None, :]
-        last = self.entity_last(hidden)
-        pooled = hidden
+        first = first.reshape(batch * length, width)
+        last = self.entity_last(rows)
+        weight = self.entity_pooled.weight.t()
+        pooled = rows
         logits = []
         for size in range(1, self.max_span_tokens + 1):
-            end = (positions + size - 1).clamp(max=length - 1)
-            pooled = torch.maximum(pooled, hidden.index_select(1, end))
-            joined = first + last.index_select(1, end) + self.entity_pooled(pooled)
+            end = (positions + size - 1).clamp(max=batch * length - 1)
+            pooled = torch.maximum(pooled, rows.index_select(0, end))
+            # The sum rides on the product; the width is the bias of the activation.
+            joined = torch.addmm(first + last.index_select(0, end), pooled, weight)
             joined = joined + self.entity_width.weight[size]
             logits.append(self.entity_output(nn.functional.gelu(joined)))
-        return torch.stack(logits, dim=2)
+        return torch.stack(logits, dim=1).reshape(batch, length, self.max_span_tokens, -1)
 
     def relation_logits(self, hidden: Tensor, spans: Tensor, pairs: Tensor) -> Tensor:
         """Relation logits float[P,R] of `pairs` of `spans`; shapes as in `forward`."""
