@@ -179,7 +179,8 @@ class GuidanceConfig(ModelSettings, EndpointSettings):
         ledger_url: SQLAlchemy URL of the ledger, with its password if it has one; `sqlite://`
             forgets when the process ends, paid answers included.
         max_items: Most items of one request.
-        max_text_chars: Longest text, in characters.
+        max_text_chars: Longest text, in characters; a longer one is refused with its whole request.
+            A shorter one that does not fit the provider's window fails alone.
         min_probability: The offline rules drop SLM triples below it whose type retrieval does not
             propose; chosen on ChisRE dev (`benchmarks/offline.py`).
     """
@@ -193,7 +194,7 @@ class GuidanceConfig(ModelSettings, EndpointSettings):
     max_tokens: int = 0
     ledger_url: Secret = _LEDGER_URL
     max_items: int = 256
-    max_text_chars: int = 20_000
+    max_text_chars: int = 1_000_000
     min_probability: float = 0.7
 
     def __post_init__(self) -> None:

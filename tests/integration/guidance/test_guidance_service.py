@@ -232,3 +232,15 @@ async def test_a_wrong_request_is_refused_as_a_whole(
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
     assert caught.value.code() is (code or grpc.StatusCode.INVALID_ARGUMENT)
+
+
+async def test_a_text_that_fits_no_window_fails_alone(
+    schema: TaskSchema, items: list[GuideItem]
+) -> None:
+    wire = request(items, schema)
+    wire.items[0].prediction.text += "王" * 200_000
+    async with serving(GuidanceConfig()) as stub:
+        response = await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
+    long, short = response.results
+    assert "PROMPT_TOO_LONG" in str(long.error)
+    assert short.guided.triples
