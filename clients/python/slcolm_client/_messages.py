@@ -115,6 +115,8 @@ def read_extractions(
             vector=tuple(result.extraction.vector),
             model_revision=response.model_revision,
             error=error_from_status(result.error) if failed else None,
+            windows=tuple((window.start, window.end) for window in result.extraction.windows),
+            unseen_pairs=result.extraction.unseen_pairs,
         )
 
 

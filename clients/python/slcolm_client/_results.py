@@ -69,6 +69,10 @@ class Extraction:
         vector: Sentence vector of unit length; empty unless asked for.
         model_revision: Revision of the small model.
         error: Why this text failed; None if it did not. All else is empty then.
+        windows: Ranges `(start, end)` of a text longer than the model's window, which were read one
+            by one; empty for a text that was read at once.
+        unseen_pairs: Ordered pairs of entities that no window holds together: whether they are
+            related was not looked at.
     """
 
     id: str
@@ -78,6 +82,8 @@ class Extraction:
     vector: tuple[float, ...]
     model_revision: str
     error: SlcolmClientError | None
+    windows: tuple[tuple[int, int], ...] = ()
+    unseen_pairs: int = 0
 
 
 @dataclass(frozen=True)

@@ -274,3 +274,71 @@ async def test_a_request_costs_its_characters(config: ExtractionConfig) -> None:
     assert cost(request_of("王AB", "x")) == 4
     assert cost(request_of()) == 1
     assert cost(extraction_pb2.ListModelsRequest()) == 1
+
+
+async def test_a_long_text_comes_with_its_windows_and_the_pairs_that_none_held(
+    config: ExtractionConfig, model_folder: Path
+) -> None:
+    text = "A" + "王" * 90 + "x"
+    async with serving(with_model(config, model_folder)) as stub:
+        response = await stub.Extract(
+            request_of(text, "Ax", include_vectors=True), timeout=_TIMEOUT_SECONDS
+        )
+    long, short = (result.extraction for result in response.results)
+    assert [(entity.text, entity.start) for entity in long.document.entities] == [
+        ("A", 0),
+        ("x", 91),
+    ]
+    assert not long.document.relations
+    assert (long.windows[0].start, long.windows[-1].end, long.unseen_pairs) == (0, len(text), 2)
+    assert sum(value**2 for value in long.vector) == pytest.approx(1.0)
+    assert (list(short.windows), short.unseen_pairs) == ([], 0)
+
+
+async def test_a_sentence_is_answered_while_a_long_text_is_being_read(
+    config: ExtractionConfig, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch waits for a permit; the sentence needs one beyond that of the batch that runs."""
+    loop = asyncio.get_running_loop()
+    entered = asyncio.Event()
+    permits = threading.Semaphore(0)
+    run = Engine.run
+
+    def held(self: Engine, batch: Sequence[Sentence]) -> Any:
+        loop.call_soon_threadsafe(entered.set)
+        assert permits.acquire(timeout=_TIMEOUT_SECONDS)
+        return run(self, batch)
+
+    monkeypatch.setattr(Engine, "run", held)
+    roomy = replace(
+        with_model(config, model_folder), batch_tokens=64, max_text_characters=1_000_000
+    )
+    async with serving(roomy) as stub:
+        long = stub.Extract(request_of("A王x。" * 500), timeout=_TIMEOUT_SECONDS)
+        await asyncio.wait_for(entered.wait(), _TIMEOUT_SECONDS)
+        sentence = asyncio.ensure_future(stub.Extract(request_of("Ax"), timeout=_TIMEOUT_SECONDS))
+        # An answer to a later call shows that the sentence has been queued.
+        await stub.GetModel(extraction_pb2.GetModelRequest(), timeout=_TIMEOUT_SECONDS)
+        permits.release(2)
+        answer = await sentence
+        assert len(answer.results[0].extraction.document.relations) == 1
+        assert not long.done()
+        permits.release(1_000_000)
+        whole = await long
+    assert len(whole.results[0].extraction.document.entities) == 1000
+
+
+async def test_queue_and_batches_are_shown_with_the_servers_metrics(
+    config: ExtractionConfig, model_folder: Path
+) -> None:
+    async with Server(build(with_model(config, model_folder)), ServerConfig()) as server:
+        await server.load()
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub: Any = extraction_pb2_grpc.ExtractionServiceStub(channel)
+            await stub.Extract(request_of("A", "B"), timeout=_TIMEOUT_SECONDS)
+        value = server.metrics.registry.get_sample_value
+        assert value("slcolm_extraction_batch_texts_sum") == 2
+        assert value("slcolm_extraction_run_seconds_count") == 1
+        assert value("slcolm_extraction_queue_seconds_count") == 1
+        assert value("slcolm_extraction_read_seconds_count") == 1
+        assert value("slcolm_extraction_queued_tokens") == 0

@@ -90,7 +90,12 @@ SENT = [common_pb2.Document(id="x", text="王甲为丞相"), common_pb2.Document
 def test_extractions_keep_order_lineage_and_errors_of_single_texts() -> None:
     response = extraction_pb2.ExtractResponse(model_revision="m")
     response.results.add(id="x").extraction.CopyFrom(
-        extraction_pb2.Extraction(document=document(), vector=[0.5, 0.25])
+        extraction_pb2.Extraction(
+            document=document(),
+            vector=[0.5, 0.25],
+            windows=[extraction_pb2.Window(start=0, end=4), extraction_pb2.Window(start=2, end=5)],
+            unseen_pairs=2,
+        )
     )
     response.results.add(id="y").error.code = 5
     good, bad = read_extractions(response, SENT)
@@ -98,6 +103,7 @@ def test_extractions_keep_order_lineage_and_errors_of_single_texts() -> None:
     assert good.entities == (PERSON, OFFICE)
     assert good.relations == (Relation("任职", PERSON, OFFICE, 0.5),)
     assert good.vector == (0.5, 0.25)
+    assert (good.windows, good.unseen_pairs) == (((0, 4), (2, 5)), 2)
     assert good.error is None
     assert isinstance(bad.error, NotFound)
     assert (bad.id, bad.entities, bad.relations) == ("y", (), ())
