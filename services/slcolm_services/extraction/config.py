@@ -7,6 +7,8 @@ from pathlib import Path
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 
+_PRECISIONS = ("fp32", "bf16", "auto")
+
 
 @dataclass(frozen=True)
 class EngineConfig:
@@ -21,6 +23,9 @@ class EngineConfig:
         overlap_tokens: Most tokens that two neighbouring windows share, and half a window at most.
         threads: Batches that run at once, each on one thread; 0 for as many as there are processors
             to use.
+        precision: `fp32`; `bf16`, for models that have passed their check in it, where OpenVINO is
+            installed and the processor multiplies bfloat16; `auto` for bf16 where all that holds,
+            and fp32 elsewhere.
     """
 
     batch_tokens: int = 512
@@ -28,11 +33,18 @@ class EngineConfig:
     window_tokens: int = 0
     overlap_tokens: int = 128
     threads: int = 0
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         self._check_least(
             batch_tokens=1, max_text_characters=1, window_tokens=0, overlap_tokens=0, threads=0
         )
+        if self.precision not in _PRECISIONS:
+            problem = f"must be one of {', '.join(_PRECISIONS)}, got {self.precision!r}"
+            raise ConfigInvalid(
+                "the extraction settings cannot be used",
+                violations=[FieldViolation("precision", problem)],
+            )
 
     def _check_least(self, **least: int) -> None:
         violations = [

@@ -28,8 +28,10 @@ from slcolm_services.model.folder import (
     SCHEMA_FILE,
     TOKENIZER_FILE,
     ModelManifest,
+    passed_precisions,
     read_manifest,
 )
+from slcolm_services.model.graphs import Precision, bf16_available
 from slcolm_services.model.inference import Inference
 from slcolm_services.model.tokenization import Encoded, TextTokenizer
 from slcolm_services.runtime.cpu import available_cpus
@@ -75,6 +77,7 @@ class Engine:
     Attributes:
         manifest: What the model folder says of itself.
         schema: The task that the model was trained for.
+        precision: Of the matrix products.
         slots: Batches that run at the same time, each on the thread of its caller.
     """
 
@@ -85,6 +88,7 @@ class Engine:
         schema: TaskSchema,
         tokenizer: TextTokenizer,
         inference: Inference,
+        precision: Precision,
         slots: int,
         config: EngineConfig,
     ) -> None:
@@ -93,6 +97,7 @@ class Engine:
         self._tokenizer = tokenizer
         self._inference = inference
         self._config = config
+        self.precision = precision
         self.slots = slots
         # More batches than processors at once would only take more memory.
         self._free_slots = threading.Semaphore(self.slots)
@@ -110,7 +115,9 @@ class Engine:
 
         Raises:
             ModelNotFound: There is no model folder at the path.
-            ModelInvalid: The folder is damaged, or its files do not fit together.
+            ModelInvalid: The folder is damaged, its files do not fit together, or it has not passed
+                its check in the configured precision.
+            ConfigInvalid: The configured precision is not to be had here.
         """
         config = config or EngineConfig()
         manifest = read_manifest(folder, verify=verify)
@@ -121,11 +128,13 @@ class Engine:
         _check_types(manifest, schema)
         tokenizer = TextTokenizer.load(folder / TOKENIZER_FILE, max_tokens=manifest.max_tokens)
         slots = config.threads or available_cpus()
+        precision = _precision(folder, config.precision)
         return cls(
             manifest=manifest,
             schema=schema,
             tokenizer=tokenizer,
-            inference=Inference(folder, manifest, tokenizer, slots=slots),
+            inference=Inference(folder, manifest, tokenizer, precision=precision, slots=slots),
+            precision=precision,
             slots=slots,
             config=config,
         )
@@ -190,6 +199,19 @@ class Engine:
             )
             for sentence, found in zip(batch, results, strict=True)
         ]
+
+
+def _precision(folder: Path, wanted: str) -> Precision:
+    if wanted == "fp32":
+        return "fp32"
+    passed = "bf16" in passed_precisions(folder)
+    if wanted == "auto":
+        return "bf16" if passed and bf16_available() else "fp32"
+    if not passed:
+        raise ModelInvalid(
+            "the model has not passed a check in bf16; its card says in which it has"
+        )
+    return "bf16"
 
 
 def _check_types(manifest: ModelManifest, schema: TaskSchema) -> None:

@@ -129,7 +129,7 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
             schema=schema_to_wire(model.engine.schema),
             vector_dimension=manifest.vector_dimension,
             max_tokens=manifest.max_tokens,
-            precision=manifest.precision,
+            precision=model.engine.precision,
             loaded=True,
             default=self._registry.is_default(model.revision),
             dev_scores=model.dev_scores,

@@ -169,6 +169,15 @@ def read_dev_scores(folder: Path) -> dict[str, float]:
         raise ModelInvalid(f"{folder / CARD_FILE} has no readable dev_scores: {error!r}") from error
 
 
+def passed_precisions(folder: Path) -> frozenset[str]:
+    """Precisions beside fp32 in which the model is as good on dev, by its card."""
+    try:
+        checks = json.loads((folder / CARD_FILE).read_bytes()).get("precisions", {})
+        return frozenset(name for name, check in checks.items() if check["passed"] is True)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise ModelInvalid(f"{folder / CARD_FILE} has no readable precisions: {error!r}") from error
+
+
 def _to_json(manifest: ModelManifest) -> dict[str, object]:
     return {
         "format": FORMAT,

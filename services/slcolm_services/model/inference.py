@@ -29,6 +29,11 @@ from slcolm_services.model.tokenization import Encoded, TextTokenizer, pad
 _PAIRS_PER_RUN = 8192
 """Pairs that the second graph scores at once: about 100 MB of features at 768 dimensions."""
 
+_BF16_TOKENS = 16
+"""Texts are padded to a multiple of this in bf16. OpenVINO sums what is left over of a row of
+attention in another order than the blocks before it, so that a text's rounding would depend on the
+length of its batch; between multiples of 16 its answers are equal bit by bit."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -72,6 +77,7 @@ class Inference:
     ) -> None:
         self._manifest = manifest
         self._pad_id = tokenizer.pad_id
+        self._multiple = _BF16_TOKENS if precision == "bf16" else 1
         self._spans_graph: Graph = load_graph(folder / manifest.spans_graph, precision, slots=slots)
         self._relations_graph: Graph = load_graph(
             folder / manifest.relations_graph, precision, slots=slots
@@ -87,7 +93,7 @@ class Inference:
         Returns:
             In the order of the texts.
         """
-        ids, mask = pad(texts, self._pad_id)
+        ids, mask = pad(texts, self._pad_id, multiple=self._multiple)
         hidden, span_logits, vectors = self._spans(ids, mask)
         spans = [
             decode_entities(logits, encoded, self._manifest)
@@ -138,8 +144,8 @@ class Inference:
     def _try_out(self, encoded: Encoded) -> None:
         """Run both graphs once and compare the shapes of what comes with the manifest."""
         manifest = self._manifest
-        ids, mask = pad([encoded, encoded], self._pad_id)
-        length = len(encoded)
+        ids, mask = pad([encoded, encoded], self._pad_id, multiple=self._multiple)
+        length = ids.shape[1]
         pairs = np.array([(0, 1), (1, 0)], dtype=np.int64)
         spans = np.array([(1, 0, length), (1, 0, 1)], dtype=np.int64)
         try:

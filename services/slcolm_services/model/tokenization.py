@@ -230,13 +230,21 @@ def align(encoded: Encoded, start: int, end: int) -> tuple[int, int] | None:
     return int(first[0]), int(last[0]) + 1
 
 
-def pad(encodings: Sequence[Encoded], pad_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pad(
+    encodings: Sequence[Encoded], pad_id: int, *, multiple: int = 1
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Texts as one batch, padded on the right to the longest.
+
+    Args:
+        encodings: At least one text.
+        pad_id: What to pad with.
+        multiple: Pad on to a multiple of so many tokens.
 
     Returns:
         Input ids int64[B, L] and attention mask int64[B, L], which is 1 at tokens.
     """
-    length = max(len(encoded) for encoded in encodings)
+    longest = max(len(encoded) for encoded in encodings)
+    length = -(-longest // multiple) * multiple
     ids = np.full((len(encodings), length), pad_id, dtype=np.int64)
     mask = np.zeros_like(ids)
     for row, encoded in enumerate(encodings):
