@@ -46,16 +46,24 @@ def report(
     """A report on two relation types, one of them frequent, and a third without gold."""
     names = ("micro_f1", "macro_f1_pr", "macro_f1_mean")
     difference = {name: {"value": (low + high) / 2, "low": low, "high": high} for name in names}
-    usage = {"calls": 1, "prompt_tokens": 2, "completion_tokens": 3, "cost": 0.5}
-    answers = {
-        "texts": 1,
+    told = {
         "usable": 1,
         "failed": 0,
+        "not_asked": 0,
         "offline_rules": offline,
         "models": [],
         "repairs": {},
         "dropped": {},
-        "usage": usage,
+    }
+    answers = {"texts": 1, **told, "sources": {"offline" if offline else "openai": told}}
+    spending = {
+        "calls": 1,
+        "prompt_tokens": 2,
+        "cached_tokens": 0,
+        "completion_tokens": 3,
+        "cost": 0.5,
+        "currency": "EUR",
+        "budget": None,
     }
     return {
         "run_id": "r1",
@@ -83,6 +91,7 @@ def report(
             "runners_up": [],
         },
         "answers": {"dev": answers, "test": answers},
+        "spending": spending,
         "revisions": {"model_revision": "m1"},
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from slcolm_services.cli.output import console, emit_json, json_option
-from slcolm_services.cli.sequence import Sequence, execute
+from slcolm_services.cli.sequence import Asking, Sequence, execute
 from slcolm_services.cli.tables import example, print_report
 from slcolm_services.corpus.jsonl import read_documents
 
@@ -42,8 +42,7 @@ def demo(*, out: Path, as_json: bool) -> None:
             train=sample / "train.jsonl",
             dev=sample / "dev.jsonl",
             test=sample / "test.jsonl",
-            provider="offline",
-            demonstrations=2,
+            asking=Asking(provider="offline"),
             training={},
         )
         report = execute(

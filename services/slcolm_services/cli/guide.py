@@ -19,10 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from slcolm_services.cli.guided_json import outcome_json
 from slcolm_services.cli.options import (
+    budget_options,
     default_home,
     existing_file,
     guidance_options,
     guidance_settings,
+    omit_option,
+    price_options,
 )
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.cli.selection import Examples
@@ -74,53 +77,7 @@ def _prompt_options(command: _CommandT) -> _CommandT:
                 help="Demonstrations in each prompt.",
             ),
             click.option("--template", default="", help="Template, for example guide.zh.v1."),
-            click.option(
-                "--omit",
-                type=click.Choice(["definitions", "demonstrations", "prediction"]),
-                multiple=True,
-                help="Leave a part out of the prompt; may be repeated.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def _budget_options(command: _CommandT) -> _CommandT:
-    """Add the options that limit and price what is spent."""
-    for option in reversed(
-        (
-            click.option(
-                "--max-calls",
-                type=click.IntRange(min=0),
-                default=0,
-                help="Most calls; 0: no limit.",
-            ),
-            click.option(
-                "--max-tokens",
-                type=click.IntRange(min=0),
-                default=0,
-                help="Most prompt and completion tokens; 0: no limit.",
-            ),
-            click.option(
-                "--max-cost",
-                type=click.FloatRange(min=0),
-                default=0.0,
-                help="Most that may be spent, in the currency of the prices; 0: no limit.",
-            ),
-            click.option(
-                "--prompt-price",
-                type=click.FloatRange(min=0),
-                default=0.0,
-                help="Price of a million prompt tokens.",
-            ),
-            click.option(
-                "--completion-price",
-                type=click.FloatRange(min=0),
-                default=0.0,
-                help="Price of a million tokens of answers.",
-            ),
-            click.option("--currency", default="", help="Currency of the prices."),
+            omit_option,
         )
     ):
         command = option(command)
@@ -132,7 +89,8 @@ def _budget_options(command: _CommandT) -> _CommandT:
 @click.option("--task", type=existing_file, required=True, help="Task schema.")
 @guidance_options
 @_prompt_options
-@_budget_options
+@budget_options
+@price_options
 @click.option(
     "--samples",
     type=click.IntRange(min=1),

@@ -102,3 +102,63 @@ def guidance_settings(
         if llm_base_url:
             settings["base_url"] = llm_base_url
     return settings
+
+
+def budget_options(command: CommandT) -> CommandT:
+    """Add the options that limit and price what is spent."""
+    for option in reversed(
+        (
+            click.option(
+                "--max-calls",
+                type=click.IntRange(min=0),
+                default=0,
+                help="Most calls; 0: no limit.",
+            ),
+            click.option(
+                "--max-tokens",
+                type=click.IntRange(min=0),
+                default=0,
+                help="Most prompt and completion tokens; 0: no limit.",
+            ),
+            click.option(
+                "--max-cost",
+                type=click.FloatRange(min=0),
+                default=0.0,
+                help="Most that may be spent, in the currency of the prices; 0: no limit.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def price_options(command: CommandT) -> CommandT:
+    """Add the options that say what a model charges."""
+    for option in reversed(
+        (
+            click.option(
+                "--prompt-price",
+                type=click.FloatRange(min=0),
+                default=0.0,
+                help="Price of a million prompt tokens.",
+            ),
+            click.option(
+                "--completion-price",
+                type=click.FloatRange(min=0),
+                default=0.0,
+                help="Price of a million tokens of answers.",
+            ),
+            click.option("--currency", default="", help="Currency of the prices."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+OMITTABLE = ("definitions", "demonstrations", "prediction")
+omit_option = click.option(
+    "--omit",
+    type=click.Choice(OMITTABLE),
+    multiple=True,
+    help="Leave a part out of the prompt; may be repeated.",
+)

@@ -7,16 +7,21 @@ from typing import Any
 
 import click
 
+from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.cli.options import (
+    budget_options,
     coordinator_option,
     existing_file,
     guidance_options,
     guidance_settings,
     home_option,
+    omit_option,
+    price_options,
 )
 from slcolm_services.cli.output import console, emit_json, json_option
-from slcolm_services.cli.sequence import Sequence, execute
+from slcolm_services.cli.sequence import Asking, Sequence, execute
 from slcolm_services.cli.tables import print_report
+from slcolm_services.errors import FieldViolation, InvalidInput
 
 
 @click.command()
@@ -31,11 +36,20 @@ from slcolm_services.cli.tables import print_report
     help="Folder for report.html, report.json, merged.jsonl, run.json and model/.",
 )
 @guidance_options
-@click.option("--encoder", default="", help="Transformers encoder by name or path.")
-@click.option("--epochs", type=click.IntRange(min=1), default=None, help="Training epochs.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Sentences a batch.")
-@click.option("--learning-rate", type=float, default=None, help="Peak learning rate.")
-@click.option("--seed", type=click.IntRange(min=0), default=None, help="Random seed.")
+@click.option(
+    "--also-guide",
+    "other_providers",
+    metavar="NAME",
+    multiple=True,
+    help="Another provider of the guidance service whose answers are merged too; may be repeated.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Answers of each provider to each text; those after the first are sampled anew.",
+)
 @click.option(
     "--demonstrations",
     type=click.IntRange(min=0),
@@ -43,6 +57,24 @@ from slcolm_services.cli.tables import print_report
     show_default=True,
     help="Solved examples per prompt.",
 )
+@click.option(
+    "--random-demonstrations",
+    is_flag=True,
+    help="Draw the solved examples at random instead of by similarity.",
+)
+@omit_option
+@budget_options
+@price_options
+@click.option(
+    "--batch",
+    is_flag=True,
+    help="Use the provider's batch API: cheaper, and answers take hours.",
+)
+@click.option("--encoder", default="", help="Transformers encoder by name or path.")
+@click.option("--epochs", type=click.IntRange(min=1), default=None, help="Training epochs.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Sentences a batch.")
+@click.option("--learning-rate", type=float, default=None, help="Peak learning rate.")
+@click.option("--seed", type=click.IntRange(min=0), default=None, help="Random seed.")
 @home_option
 @coordinator_option
 @json_option
@@ -58,7 +90,18 @@ def run(
     batch_size: int | None,
     learning_rate: float | None,
     seed: int | None,
+    other_providers: tuple[str, ...],
+    samples: int,
     demonstrations: int,
+    random_demonstrations: bool,
+    omit: tuple[str, ...],
+    max_calls: int,
+    max_tokens: int,
+    max_cost: float,
+    prompt_price: float,
+    completion_price: float,
+    currency: str,
+    batch: bool,
     home: Path,
     coordinator: str | None,
     as_json: bool,
@@ -70,6 +113,9 @@ def run(
     another run on the same data, does not do it twice. Data may be native JSONL, SpERT JSON or
     IOB2.
 
+    With --max-calls, --max-tokens or --max-cost the texts where the LLM is expected to help most
+    are asked about first; those that are left over keep the SLM's triples.
+
     \b
     Examples:
       slcolm run --task task.yaml --train train.jsonl --dev dev.jsonl --test test.jsonl \\
@@ -78,10 +124,24 @@ def run(
         --out out/
       slcolm run ... --guide replay --recordings dev-answers.jsonl \\
         --recordings test-answers.jsonl --out out/ --json
+      slcolm run ... --guide openai --llm-model NAME --max-calls 500 --out out/
     """
     settings: dict[str, dict[str, Any]] = {}
     if coordinator is None:
-        settings["guidance"] = guidance_settings(**guidance)
+        if max_cost and not (prompt_price or completion_price):
+            problem = "needs --prompt-price or --completion-price"
+            raise InvalidInput(
+                f"--max-cost {problem}", violations=[FieldViolation("--max-cost", problem)]
+            )
+        prices = {
+            "prompt_price": prompt_price,
+            "completion_price": completion_price,
+            "currency": currency,
+        }
+        settings["guidance"] = guidance_settings(**guidance) | prices
+        if batch:
+            # Whoever asks for batches says that the endpoint has them.
+            settings["guidance"]["batches"] = True
         if encoder and Path(encoder).is_dir():
             encoder = str(Path(encoder).absolute())
             settings["training"] = {"encoder_dirs": [encoder]}
@@ -90,8 +150,22 @@ def run(
         train=train,
         dev=dev,
         test=test,
-        provider=guidance["provider"],
-        demonstrations=demonstrations,
+        asking=Asking(
+            provider=guidance["provider"],
+            other_providers=other_providers,
+            samples=samples,
+            demonstrations=demonstrations,
+            random_demonstrations=random_demonstrations,
+            prompt=guidance_pb2.PromptOptions(
+                omit_definitions="definitions" in omit,
+                omit_demonstrations="demonstrations" in omit,
+                omit_prediction="prediction" in omit,
+            ),
+            budget=guidance_pb2.Budget(
+                max_calls=max_calls, max_tokens=max_tokens, max_cost=max_cost
+            ),
+            batch=batch,
+        ),
         training={
             "encoder": encoder,
             "epochs": epochs or 0,

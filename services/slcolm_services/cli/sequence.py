@@ -7,13 +7,14 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from google.rpc import code_pb2, error_details_pb2
 
 from slcolm.coordinator.v1 import coordinator_pb2
+from slcolm.guidance.v1 import guidance_pb2
 from slcolm.training.v1 import training_pb2
 from slcolm_client import Client
 from slcolm_services.cli.output import console
@@ -39,6 +40,31 @@ _FILES = ("report.json", "merged.jsonl", "report.html")
 
 
 @dataclass(frozen=True)
+class Asking:
+    """Who guides, and how.
+
+    Attributes:
+        provider: Provider of the guidance service.
+        other_providers: Further providers.
+        samples: Answers of each provider to each text.
+        demonstrations: Demonstrations per prompt.
+        random_demonstrations: Draw them at random.
+        prompt: How prompts are made.
+        budget: What may be spent; without any limit none is set.
+        batch: Use batches of the provider.
+    """
+
+    provider: str
+    other_providers: tuple[str, ...] = ()
+    samples: int = 1
+    demonstrations: int = 2
+    random_demonstrations: bool = False
+    prompt: guidance_pb2.PromptOptions = field(default_factory=guidance_pb2.PromptOptions)
+    budget: guidance_pb2.Budget = field(default_factory=guidance_pb2.Budget)
+    batch: bool = False
+
+
+@dataclass(frozen=True)
 class Sequence:
     """What `slcolm run` and `slcolm demo` run.
 
@@ -47,8 +73,7 @@ class Sequence:
         train: Training data in any format that is read.
         dev: Dev data.
         test: Test data.
-        provider: Provider of the guidance service.
-        demonstrations: Demonstrations per prompt.
+        asking: Who guides, and how.
         training: Fields of `TrainOptions`.
     """
 
@@ -56,8 +81,7 @@ class Sequence:
     train: Path
     dev: Path
     test: Path
-    provider: str
-    demonstrations: int
+    asking: Asking
     training: Mapping[str, Any]
 
 
@@ -93,7 +117,7 @@ def execute(
     _check_writable(out)
     with _coordinator(home, coordinator, settings) as (address, embedded):
         client = Client(address)
-        wire_schema = schema_to_wire(schema)
+        wire_schema, asking = schema_to_wire(schema), sequence.asking
         digests = {
             split: client.upload_dataset(name, data, wire_schema).digest
             for split, (name, data) in datasets.items()
@@ -104,8 +128,15 @@ def execute(
             dev_dataset=digests["dev"],
             test_dataset=digests["test"],
             training=training_pb2.TrainOptions(**sequence.training),
-            provider=sequence.provider,
-            demonstration_count=sequence.demonstrations,
+            provider=asking.provider,
+            other_providers=asking.other_providers,
+            # One answer is what a run asks for that says nothing of samples.
+            samples=asking.samples if asking.samples > 1 else 0,
+            demonstration_count=asking.demonstrations,
+            random_demonstrations=asking.random_demonstrations,
+            prompt=asking.prompt if asking.prompt.ByteSize() else None,
+            budget=asking.budget if asking.budget.ByteSize() else None,
+            batch=asking.batch,
             display_name=out.name,
         )
         run = _unfinished(client, spec) or client.create_run(spec)

@@ -85,6 +85,9 @@ def answers_line(answers: Mapping[str, Any]) -> str:
     line = "Answers: " + ", ".join(parts)
     if any(part["offline_rules"] for part in answers.values()):
         line += ", from [yellow]offline rules: no language model was asked[/]"
+    left_out = [f"{part['not_asked']} of {split}" for split, part in answers.items()]
+    if any(part["not_asked"] for part in answers.values()):
+        line += f"; the budget left out {', '.join(left_out)}"
     return line + ". Texts without an answer keep the SLM's triples in the merged result."
 
 

@@ -28,7 +28,9 @@ class CoordinatorConfig:
         train_timeout_seconds: Deadline of a whole training.
         batch_documents: Documents per extraction, retrieval or evaluation call.
         guide_batch_documents: Documents per guidance call.
-        guide_calls_in_flight: Guidance calls at once.
+        guide_calls_in_flight: Guidance calls at once; one where a budget is to be spent in order.
+        submit_documents: Documents per batch of a provider.
+        batch_poll_seconds: How often a provider's batch is asked about.
         max_dataset_bytes: Largest data set that is accepted.
         max_predict_documents: Most texts in one `Predict`.
         watch_poll_seconds: How often a watched run is looked at.
@@ -48,6 +50,8 @@ class CoordinatorConfig:
     batch_documents: int = 32
     guide_batch_documents: int = 8
     guide_calls_in_flight: int = 4
+    submit_documents: int = 2000
+    batch_poll_seconds: float = 30.0
     max_dataset_bytes: int = 512 * 1024 * 1024
     max_predict_documents: int = 64
     watch_poll_seconds: float = 0.3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.coordinator import pipeline
+from slcolm_services.coordinator.asking import Answers
 from slcolm_services.coordinator.config import CoordinatorConfig
 from slcolm_services.coordinator.datasets import Datasets
 from slcolm_services.coordinator.peers import Peers
@@ -17,7 +19,8 @@ from slcolm_services.coordinator.records import Records
 
 SPLITS = ("train", "dev", "test")
 GUIDED_SPLITS = ("dev", "test")
-_DEFAULT_DEMONSTRATIONS = 2
+SOURCES = "sources.json"
+"""Artifact that names the sources of answers, in order."""
 Progress = Callable[[int, int, str], None]
 """Called with items done, items in all, and a line for people."""
 
@@ -64,21 +67,25 @@ class Tools:
         data = self.records.get_file(context.artifacts[f"predictions-{split}.binpb"])
         return extraction_pb2.ExtractResponse.FromString(data).results
 
+    def answers(self, context: StageContext, split: str) -> dict[str, Answers]:
+        """What the guide stage got for a split: by text, then by source in the order asked."""
+        found: dict[str, dict[str, guidance_pb2.GuideResult]] = {}
+        for source in json.loads(self.records.get_file(context.artifacts[SOURCES])):
+            data = self.records.get_file(context.artifacts[answers_name(split, source)])
+            for result in guidance_pb2.GuideResponse.FromString(data).results:
+                found.setdefault(result.id, {})[source] = result
+        return dict(found)
+
     def merge_items(self, context: StageContext, split: str) -> list[evaluation_pb2.MergeItem]:
-        """SLM predictions of a split with the LLM's triples, for the texts that could be read."""
-        data = self.records.get_file(context.artifacts[f"answers-{split}.binpb"])
-        answers = {
-            answer.id: answer for answer in guidance_pb2.GuideResponse.FromString(data).results
-        }
+        """SLM predictions of a split with the LLMs' triples, for the texts that could be read."""
+        answers = self.answers(context, split)
         return [
-            pipeline.merge_item(result.extraction.document, answers.get(result.id))
+            pipeline.merge_item(result.extraction.document, answers.get(result.id, {}))
             for result in self.predictions(context, split)
             if result.WhichOneof("outcome") == "extraction"
         ]
 
 
-def demonstration_count(spec: coordinator_pb2.RunSpec) -> int:
-    """Demonstrations per prompt."""
-    if spec.HasField("demonstration_count"):
-        return spec.demonstration_count
-    return _DEFAULT_DEMONSTRATIONS
+def answers_name(split: str, source: str) -> str:
+    """Artifact with the answers of one source to a split."""
+    return f"answers-{split}-{source}.binpb"

@@ -59,6 +59,7 @@ class Engine:
         self._config = tools.config
         self._progress: dict[str, Progress] = {}
         self._cancelled: set[str] = set()
+        self._closed = False
         self._lock = threading.Lock()
         self._workflow: Callable[..., dict[str, Any]] | None = None
         self._runs = Runs(DBOS, self._progress_of)
@@ -106,6 +107,8 @@ class Engine:
         # Stages in flight fail now, and must fail unrecorded; DBOS would log each with a trace.
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
+        with self._lock:
+            self._closed = True
 
     def create(self, spec: coordinator_pb2.RunSpec, request_id: str) -> coordinator_pb2.Run:
         """Start a run; the same request id returns the same run.
@@ -244,6 +247,8 @@ class Engine:
 
         def progress(done: int, total: int, message: str) -> None:
             with self._lock:
+                if self._closed:
+                    raise Cancelled("the coordinator is stopping")
                 if attempt_id in self._cancelled:
                     raise Cancelled(f"run {attempt_id} was cancelled")
                 self._progress[attempt_id] = Progress(name, done, total, message)

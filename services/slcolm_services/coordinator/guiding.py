@@ -1,178 +1,224 @@
-"""Stages that bring in the LLM: guide, fit, merge."""
+"""The stage that brings in LLMs: who is asked about which text, and in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from google.protobuf import any_pb2
-from google.rpc import code_pb2, error_details_pb2
-from google.rpc.status_pb2 import Status
-
-from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.coordinator import pipeline
+from slcolm_services.coordinator.asking import (
+    Answers,
+    Asker,
+    Question,
+    guidance_of,
+    providers_of,
+)
 from slcolm_services.coordinator.context import (
     GUIDED_SPLITS,
+    SOURCES,
     StageContext,
     Tools,
-    demonstration_count,
+    answers_name,
+)
+from slcolm_services.coordinator.outcomes import (
+    failures_that_may_pass,
+    has_answer,
+    is_beyond_budget,
+    raise_if_unanswered,
 )
 from slcolm_services.coordinator.records import StageResult
-from slcolm_services.errors import AnswerNotRecorded, RemoteError, SlcolmError
+from slcolm_services.coordinator.routing import Outlook, route
+from slcolm_services.coordinator.waiting import of_run, wait_for_batches
+
+DEV_SHARE = 1 / 3
+"""Part of a budget that dev may take, so that there is something to choose a policy by."""
+
+USAGE = "usage.binpb"
+"""Artifact: what the run had spent when the stage ended."""
 
 
 def guide(tools: Tools, context: StageContext) -> StageResult:
-    """Ask the LLM about dev, for fitting, then about test."""
-    guidance = pipeline.Guidance(
-        index_revision=context.values["index_revision"],
-        provider=context.spec.provider,
-        demonstration_count=demonstration_count(context.spec),
-        run_id=context.run_id,
-    )
-    extractions = {
-        split: [
-            result.extraction
-            for result in tools.predictions(context, split)
-            if result.WhichOneof("outcome") == "extraction"
-        ]
-        for split in GUIDED_SPLITS
-    }
+    """Ask LLMs about dev, for fitting, then about test.
 
-    def ask(
-        part: Sequence[extraction_pb2.Extraction], on_done: pipeline.OnDone
-    ) -> list[guidance_pb2.GuideResult]:
-        return pipeline.guide(
+    With a budget, dev is asked about in random order until its share is spent, then test by
+    expected gain until all is spent; what is left over stands on the SLM.
+    """
+    return _Guide(tools, context).run()
+
+
+class _Guide:
+    def __init__(self, tools: Tools, context: StageContext) -> None:
+        self._tools, self._context = tools, context
+        self._guidance = guidance_of(
+            context.spec,
+            providers_of(tools.peers, context.spec),
+            index_revision=context.values["index_revision"],
+            run_id=context.run_id,
+        )
+        self._asker = Asker(
             tools.peers,
-            part,
-            context.spec.schema,
-            guidance,
+            self._guidance,
             batch_documents=tools.config.guide_batch_documents,
             calls_in_flight=tools.config.guide_calls_in_flight,
-            on_done=on_done,
+        )
+        self._budgets = _budgets(context)
+        self._extractions = {split: self._read(split) for split in GUIDED_SPLITS}
+        self._total = sum(len(part) for part in self._extractions.values())
+        self._done = 0
+
+    def run(self) -> StageResult:
+        context = self._context
+        if not context.spec.batch:
+            self._probe()
+        questions = {
+            split: self._in_order(split, self._prepare(split, part))
+            for split, part in self._extractions.items()
+        }
+        if context.spec.batch:
+            self._wait_for_batches(questions)
+        answers = {split: self._ask(split, part) for split, part in questions.items()}
+        every = [answer for part in answers.values() for one in part.values() for answer in one]
+        self._raise_if_unanswered(every)
+        artifacts = {
+            SOURCES: self._put(json.dumps([source.name for source in self._guidance.sources])),
+            USAGE: self._put(self._usage().SerializeToString(deterministic=True)),
+        }
+        for split, part in answers.items():
+            for source, results in part.items():
+                response = guidance_pb2.GuideResponse(results=results)
+                artifacts[answers_name(split, source)] = self._put(
+                    response.SerializeToString(deterministic=True)
+                )
+        return StageResult(
+            message=_told(answers),
+            done=self._total,
+            artifacts=artifacts,
+            reusable=not failures_that_may_pass(every),
         )
 
-    # An endpoint that is down is found out by one batch, not by a whole corpus of retries. What
-    # this batch costs is not paid again: its answers are in the ledger.
-    probe = extractions[GUIDED_SPLITS[0]][: tools.config.guide_batch_documents]
-    _raise_if_unanswered(ask(probe, lambda _: None))
+    def _read(self, split: str) -> list[extraction_pb2.Extraction]:
+        return [
+            result.extraction
+            for result in self._tools.predictions(self._context, split)
+            if result.WhichOneof("outcome") == "extraction"
+        ]
 
-    total = sum(len(part) for part in extractions.values())
-    done = 0
-    artifacts, results = {}, []
-    for split, part in extractions.items():
+    def _probe(self) -> None:
+        """Find out by one batch, not by a whole corpus of retries, that an endpoint is down.
 
-        def count(finished: int, split: str = split) -> None:
-            nonlocal done
-            done += finished
-            context.progress(done, total, split)
+        What this batch costs is not paid again: its answers are in the ledger.
+        """
+        split = GUIDED_SPLITS[0]
+        some = self._extractions[split][: self._tools.config.guide_batch_documents]
+        questions = self._asker.prepare(some, lambda _: None)
+        answers = self._asker.ask(questions, lambda _: None, budget=self._budgets[split])
+        self._raise_if_unanswered([answer for part in answers for answer in part.values()])
 
-        answers = ask(part, count)
-        results += answers
-        artifacts[f"answers-{split}.binpb"] = tools.records.put_file(
-            guidance_pb2.GuideResponse(results=answers).SerializeToString(deterministic=True)
+    def _prepare(
+        self, split: str, extractions: Sequence[extraction_pb2.Extraction]
+    ) -> list[Question]:
+        return self._asker.prepare(
+            extractions, lambda finished: self._advance(finished, f"{split}: demonstrations")
         )
-    _raise_if_unanswered(results)
-    answered = sum(map(pipeline.has_answer, results))
-    return StageResult(
-        message=f"{answered} of {total} texts have a usable answer",
-        done=total,
-        artifacts=artifacts,
-        reusable=not _failures_that_may_pass(results),
+
+    def _in_order(self, split: str, questions: list[Question]) -> list[Question]:
+        """Whom to ask first. Without a budget everyone is asked, and the order is of no account."""
+        if self._budgets[split] is None:
+            return questions
+        if split == "dev":
+            # A sample that says something of all of dev; the same one whenever the run goes on.
+            return sorted(questions, key=lambda item: hashlib.sha256(item.id.encode()).digest())
+        counts = self._tools.datasets.training_counts(self._context.spec.train_dataset)
+        return [questions[place] for place in route([_outlook(q) for q in questions], counts)]
+
+    def _wait_for_batches(self, questions: Mapping[str, Sequence[Question]]) -> None:
+        # What an earlier attempt has sent is with the provider, or answered.
+        wait_for_batches(self._tools, self._context, of_run(self._tools, self._context.run_id))
+        submitted = [
+            batch
+            for split, part in questions.items()
+            for source in self._guidance.sources
+            for some in pipeline.batches(part, self._tools.config.submit_documents)
+            for batch in self._asker.submit(some, source, self._budgets[split])
+        ]
+        wait_for_batches(self._tools, self._context, submitted)
+
+    def _ask(
+        self, split: str, questions: Sequence[Question]
+    ) -> dict[str, list[guidance_pb2.GuideResult]]:
+        """Results by source, each in the order of the split."""
+        found: list[Answers] = self._asker.ask(
+            questions,
+            lambda finished: self._advance(finished, f"{split}: answers"),
+            budget=self._budgets[split],
+        )
+        by_id = {question.id: one for question, one in zip(questions, found, strict=True)}
+        return {
+            source.name: [by_id[item.document.id][source.name] for item in self._extractions[split]]
+            for source in self._guidance.sources
+        }
+
+    def _advance(self, finished: int, message: str) -> None:
+        """Every text is worked on twice: it is prepared, and it is asked about."""
+        self._done += finished
+        self._context.progress(self._done, 2 * self._total, message)
+
+    def _raise_if_unanswered(self, results: Sequence[guidance_pb2.GuideResult]) -> None:
+        raise_if_unanswered(results, limited=self._context.spec.HasField("budget"))
+
+    def _usage(self) -> guidance_pb2.GetUsageResponse:
+        response: guidance_pb2.GetUsageResponse = self._tools.peers.invoke(
+            "guidance",
+            self._tools.peers.guidance.GetUsage,
+            guidance_pb2.GetUsageRequest(run_id=self._context.run_id),
+        )
+        return response
+
+    def _put(self, data: bytes | str) -> str:
+        return self._tools.records.put_file(data.encode() if isinstance(data, str) else data)
+
+
+def _budgets(context: StageContext) -> dict[str, guidance_pb2.Budget | None]:
+    """What may have been spent, on everything, when each split has been asked about."""
+    if not context.spec.HasField("budget"):
+        return dict.fromkeys(GUIDED_SPLITS)
+    whole = context.spec.budget
+    # At least 1 of each, because 0 would be no limit.
+    part = guidance_pb2.Budget(
+        max_calls=whole.max_calls and max(1, int(DEV_SHARE * whole.max_calls)),
+        max_tokens=whole.max_tokens and max(1, int(DEV_SHARE * whole.max_tokens)),
+        max_cost=DEV_SHARE * whole.max_cost,
     )
+    return {"dev": part, "test": whole}
 
 
-def fit(tools: Tools, context: StageContext) -> StageResult:
-    """Choose the merge policy on dev."""
-    gold = tools.datasets.load(context.spec.dev_dataset)
-    items = tools.merge_items(context, "dev")
-    response = tools.peers.invoke(
-        "evaluation",
-        tools.peers.evaluation.FitPolicy,
-        evaluation_pb2.FitPolicyRequest(
-            gold=gold,
-            items=items,
-            schema=context.spec.schema,
-            training_counts=tools.datasets.training_counts(context.spec.train_dataset),
-        ),
-    )
-    policy = response.policy
-    return StageResult(
-        message=policy.provenance.splitlines()[0] if policy.provenance else "",
-        done=sum(item.has_llm_answer for item in items),
-        artifacts={
-            "fit.binpb": tools.records.put_file(response.SerializeToString(deterministic=True))
-        },
-        values={"policy_digest": policy.digest},
-    )
-
-
-def merge(tools: Tools, context: StageContext) -> StageResult:
-    """Merge test by the policy; beside it the LLM alone, for the report."""
-    items = tools.merge_items(context, "test")
-    policies = {
-        "merged": tools.policy(context.artifacts),
-        "llm": evaluation_pb2.Policy(
-            mode=evaluation_pb2.MERGE_MODE_LLM,
-            entity_filter=tools.policy(context.artifacts).entity_filter,
-        ),
+def _outlook(question: Question) -> Outlook:
+    document = question.item.prediction
+    texts = {entity.text for entity in document.entities}
+    paired = {
+        document.entities[index].text
+        for relation in document.relations
+        for index in (relation.head, relation.tail)
     }
-    artifacts = {}
-    done, total = 0, len(items) * len(policies)
-
-    def count(finished: int) -> None:
-        nonlocal done
-        done += finished
-        context.progress(done, total, "texts merged")
-
-    for name, policy in policies.items():
-        # What the LLM alone says is scored as said: a text without an answer has no triples.
-        chosen = items if name == "merged" else [i for i in items if i.has_llm_answer]
-        results = pipeline.merge(
-            tools.peers,
-            chosen,
-            context.spec.schema,
-            policy,
-            batch_documents=tools.config.batch_documents,
-            on_done=count,
-        )
-        artifacts[f"{name}.binpb"] = tools.records.put_file(
-            evaluation_pb2.MergeResponse(results=results).SerializeToString(deterministic=True)
-        )
-    return StageResult(message=f"{len(items)} texts", done=len(items), artifacts=artifacts)
-
-
-def _failures_that_may_pass(
-    results: Sequence[guidance_pb2.GuideResult],
-) -> list[guidance_pb2.GuideResult]:
-    """Items that failed, save those that nothing is recorded for: that will not change."""
-    return [
-        item
-        for item in results
-        if item.WhichOneof("outcome") == "error"
-        and _reason(item.error.details) != AnswerNotRecorded.reason
-    ]
-
-
-def _raise_if_unanswered(results: Sequence[guidance_pb2.GuideResult]) -> None:
-    """Raise the first failure when there is no answer at all, and one might have been had."""
-    failures = _failures_that_may_pass(results)
-    if failures and not any(map(pipeline.has_answer, results)):
-        raise _error_from(failures[0].error)
-
-
-def _reason(details: Sequence[any_pb2.Any]) -> str:
-    for detail in details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return str(info.reason)
-    return ""
-
-
-def _error_from(status: Status) -> SlcolmError:
-    code = code_pb2.Code.Name(status.code)
-    return RemoteError(
-        f"guidance: no text got an answer; the first failed with: {status.message}",
-        code=code,
-        reason=_reason(status.details) or code,
+    return Outlook(
+        triples=[(relation.type, relation.probability) for relation in document.relations],
+        lone_entities=len(texts - paired),
+        candidates={item.type: item.score for item in question.item.candidates},
     )
+
+
+def _told(answers: Mapping[str, Mapping[str, Sequence[guidance_pb2.GuideResult]]]) -> str:
+    """How many texts have an answer, and how many the budget left out."""
+    usable: Counter[str] = Counter()
+    for split, part in answers.items():
+        for texts in zip(*part.values(), strict=True):
+            usable["texts"] += 1
+            usable["answered"] += any(map(has_answer, texts))
+            usable[split] += all(is_beyond_budget(result) for result in texts)
+    told = f"{usable['answered']} of {usable['texts']} texts have a usable answer"
+    left_out = [f"{usable[split]} of {split}" for split in answers if usable[split]]
+    return told + (f"; the budget left out {' and '.join(left_out)}" if left_out else "")

@@ -13,6 +13,7 @@ from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.coordinator import pipeline
 from slcolm_services.coordinator.context import GUIDED_SPLITS, SPLITS, StageContext, Tools
+from slcolm_services.coordinator.guiding import USAGE
 from slcolm_services.coordinator.lines import merged_lines
 from slcolm_services.coordinator.page import render_page
 from slcolm_services.coordinator.records import StageResult
@@ -77,10 +78,7 @@ def evaluate(tools: Tools, context: StageContext) -> StageResult:
 
 def report(tools: Tools, context: StageContext) -> StageResult:
     """Write what people and programs read."""
-    answers = {
-        split: _read(tools, context, f"answers-{split}", guidance_pb2.GuideResponse).results
-        for split in GUIDED_SPLITS
-    }
+    answers = {split: tools.answers(context, split) for split in GUIDED_SPLITS}
     merged = _read(tools, context, "merged", evaluation_pb2.MergeResponse).results
     report = build_report(
         run_id=context.run_id,
@@ -90,13 +88,14 @@ def report(tools: Tools, context: StageContext) -> StageResult:
         judgement=_judgement(tools, context),
         fit=_read(tools, context, "fit", evaluation_pb2.FitPolicyResponse),
         answers=answers,
+        usage=guidance_pb2.GetUsageResponse.FromString(_file(tools, context, USAGE)).usage,
     )
     documents = tools.datasets.load(context.spec.test_dataset)
     lines = merged_lines(
         documents,
         tools.predictions(context, "test"),
         merged,
-        {answer.id: answer for answer in answers["test"]},
+        answers["test"],
     )
     page = render_page(
         report,

@@ -10,18 +10,21 @@ from slcolm.common.v1 import common_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm.guidance.v1 import guidance_pb2
-from slcolm_services.coordinator.pipeline import has_answer
+from slcolm_services.coordinator.asking import Answers
+from slcolm_services.coordinator.outcomes import has_answer
 
 
 def merged_lines(
     documents: Sequence[common_pb2.Document],
     predictions: Sequence[extraction_pb2.ExtractResult],
     merged: Sequence[evaluation_pb2.MergeResult],
-    answers: Mapping[str, guidance_pb2.GuideResult],
+    answers: Mapping[str, Answers],
 ) -> bytes:
     """`merged.jsonl`: native JSONL with triples, their lineage, revisions and the explanation.
 
     Every document has a line, in the order of the data set. One that failed says why, in `error`.
+    Of several answers the first that could be read is told as `answer`, with its revisions; all of
+    them stand under `answers`, by source.
     """
     results = {result.id: result for result in merged}
     every: list[extraction_pb2.ExtractResult | evaluation_pb2.MergeResult] = [*predictions, *merged]
@@ -31,7 +34,7 @@ def merged_lines(
         if result.WhichOneof("outcome") == "error"
     }
     lines = [
-        _merged_line(document, results.get(document.id), answers.get(document.id), failures)
+        _merged_line(document, results.get(document.id), answers.get(document.id, {}), failures)
         for document in documents
     ]
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
@@ -40,7 +43,7 @@ def merged_lines(
 def _merged_line(
     document: common_pb2.Document,
     result: evaluation_pb2.MergeResult | None,
-    answer: guidance_pb2.GuideResult | None,
+    answers: Answers,
     failures: Mapping[str, str],
 ) -> dict[str, Any]:
     line: dict[str, Any] = {"id": document.id, "text": document.text}
@@ -66,8 +69,19 @@ def _merged_line(
         )
         for item in result.merged.triples
     ]
-    if answer is not None and has_answer(answer):
-        line["revisions"] = [
+    answer = next(filter(has_answer, answers.values()), next(iter(answers.values()), None))
+    if answer is not None:
+        line |= _answer(answer)
+    if len(answers) > 1:
+        line["answers"] = {source: _triples(one) for source, one in answers.items()}
+    return line
+
+
+def _answer(answer: guidance_pb2.GuideResult) -> dict[str, Any]:
+    if not has_answer(answer):
+        return {"answer": _missing(answer)}
+    return {
+        "revisions": [
             _without_none(
                 kind=_revision_name(revision.kind),
                 head=revision.triple.head,
@@ -76,12 +90,24 @@ def _merged_line(
                 previous_type=revision.previous_type or None,
             )
             for revision in answer.guided.revisions
-        ]
-        line["explanation"] = answer.guided.explanation
-        line["answer"] = _origin(answer.guided.origin)
-    elif answer is not None:
-        line["answer"] = {"missing": answer.error.message or "the answer could not be read"}
-    return line
+        ],
+        "explanation": answer.guided.explanation,
+        "answer": _origin(answer.guided.origin),
+    }
+
+
+def _triples(answer: guidance_pb2.GuideResult) -> dict[str, Any]:
+    if not has_answer(answer):
+        return _missing(answer)
+    triples = [
+        {"head": triple.head, "tail": triple.tail, "type": triple.type}
+        for triple in answer.guided.triples
+    ]
+    return {"triples": triples, **_origin(answer.guided.origin)}
+
+
+def _missing(answer: guidance_pb2.GuideResult) -> dict[str, Any]:
+    return {"missing": answer.error.message or "the answer could not be read"}
 
 
 def _revision_name(kind: guidance_pb2.RevisionKind) -> str:

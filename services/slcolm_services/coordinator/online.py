@@ -11,9 +11,10 @@ from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
-from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.coordinator import pipeline
-from slcolm_services.coordinator.context import Tools, demonstration_count
+from slcolm_services.coordinator.asking import Answers, Asker, guidance_of, providers_of
+from slcolm_services.coordinator.context import Tools
+from slcolm_services.coordinator.outcomes import has_answer
 from slcolm_services.errors import SlcolmError
 from slcolm_services.runtime.status import status_of
 
@@ -40,17 +41,17 @@ def predict(
     extractions = [
         result.extraction for result in extracted if result.WhichOneof("outcome") == "extraction"
     ]
-    spec = run.spec
     answers, unavailable = _guide(tools, run, extractions)
     items = [
-        pipeline.merge_item(item.document, answers.get(item.document.id)) for item in extractions
+        pipeline.merge_item(item.document, answers.get(item.document.id, {}))
+        for item in extractions
     ]
     merged = {
         result.id: result
         for result in pipeline.merge(
             tools.peers,
             items,
-            spec.schema,
+            run.spec.schema,
             policy,
             batch_documents=tools.config.batch_documents,
             on_done=_ignore,
@@ -64,7 +65,9 @@ def predict(
             error = merged[result.id].error
             results.append(coordinator_pb2.PredictResult(id=result.id, error=error))
         else:
-            prediction = _prediction(merged[result.id].merged, answers.get(result.id), unavailable)
+            prediction = _prediction(
+                merged[result.id].merged, answers.get(result.id, {}), unavailable
+            )
             results.append(coordinator_pb2.PredictResult(id=result.id, prediction=prediction))
     return coordinator_pb2.PredictResponse(
         results=results,
@@ -78,34 +81,32 @@ def _guide(
     tools: Tools,
     run: coordinator_pb2.Run,
     extractions: Sequence[extraction_pb2.Extraction],
-) -> tuple[Mapping[str, guidance_pb2.GuideResult], Status | None]:
+) -> tuple[Mapping[str, Answers], Status | None]:
     """Answers by id, or why there are none: guidance that is down must not cost the prediction."""
-    spec = run.spec
-    guidance = pipeline.Guidance(
-        index_revision=run.index_revision,
-        provider=spec.provider,
-        demonstration_count=demonstration_count(spec),
-        run_id=run.id,
-    )
     try:
-        results = pipeline.guide(
+        guidance = guidance_of(
+            run.spec,
+            providers_of(tools.peers, run.spec),
+            index_revision=run.index_revision,
+            run_id=run.id,
+        )
+        asker = Asker(
             tools.peers,
-            extractions,
-            spec.schema,
             guidance,
             batch_documents=tools.config.guide_batch_documents,
             calls_in_flight=tools.config.guide_calls_in_flight,
-            on_done=_ignore,
         )
+        questions = asker.prepare(extractions, _ignore)
+        answers = asker.ask(questions, _ignore)
     except SlcolmError as error:
         _log.warning("prediction without guidance", reason=error.reason)
         return {}, status_of(error)
-    return {result.id: result for result in results}, None
+    return {question.id: answer for question, answer in zip(questions, answers, strict=True)}, None
 
 
 def _prediction(
     merged: evaluation_pb2.Merged,
-    answer: guidance_pb2.GuideResult | None,
+    answers: Answers,
     unavailable: Status | None,
 ) -> coordinator_pb2.Prediction:
     prediction = coordinator_pb2.Prediction(
@@ -117,14 +118,15 @@ def _prediction(
             for item in merged.triples
         ],
     )
-    if answer is None:
-        if unavailable is not None:
-            prediction.guidance_error.CopyFrom(unavailable)
-    elif answer.WhichOneof("outcome") == "error":
-        prediction.guidance_error.CopyFrom(answer.error)
-    else:
-        prediction.explanation = answer.guided.explanation
-        prediction.offline_rules = answer.guided.origin.offline_rules
+    guided = [answer.guided for answer in answers.values() if has_answer(answer)]
+    if guided:
+        prediction.explanation = guided[0].explanation
+        prediction.offline_rules = all(answer.origin.offline_rules for answer in guided)
+        return prediction
+    failed = [answer.error for answer in answers.values() if answer.HasField("error")]
+    reason = failed[0] if failed else unavailable
+    if reason is not None:
+        prediction.guidance_error.CopyFrom(reason)
     return prediction
 
 

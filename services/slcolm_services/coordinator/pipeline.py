@@ -1,4 +1,4 @@
-"""Guide and predict: the calls that take texts from the SLM to merged triples.
+"""Predict: the calls that extract and merge, before and after LLMs are asked (`asking.py`).
 
 Runs send whole data sets through here in batches, online prediction sends single texts; both take
 the same path. What passes through are wire messages: the coordinator carries them from service to
@@ -7,39 +7,20 @@ service and looks into them only as far as it must.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from slcolm.common.v1 import common_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm.guidance.v1 import guidance_pb2
-from slcolm.retrieval.v1 import retrieval_pb2
+from slcolm_services.coordinator.outcomes import has_answer
 from slcolm_services.coordinator.peers import Peers
 from slcolm_services.errors import ModelNotFound, RemoteError
 
 ItemT = TypeVar("ItemT")
 OnDone = Callable[[int], None]
 """Called with the number of items that were finished since the last call."""
-
-
-@dataclass(frozen=True, slots=True)
-class Guidance:
-    """What an LLM is asked with.
-
-    Attributes:
-        index_revision: Index that demonstrations and candidates come from.
-        provider: Provider of the guidance service; empty means its default.
-        demonstration_count: Demonstrations per prompt.
-        run_id: Run that the spending is booked on.
-    """
-
-    index_revision: str
-    provider: str
-    demonstration_count: int
-    run_id: str
 
 
 def batches(items: Sequence[ItemT], size: int) -> Iterator[Sequence[ItemT]]:
@@ -88,92 +69,33 @@ def extract(
     return results
 
 
-def guide(
-    peers: Peers,
-    extractions: Sequence[extraction_pb2.Extraction],
-    schema: common_pb2.TaskSchema,
-    guidance: Guidance,
-    *,
-    batch_documents: int,
-    calls_in_flight: int,
-    on_done: OnDone,
-) -> list[guidance_pb2.GuideResult]:
-    """Select demonstrations and candidates and ask the LLM; results in the order given.
-
-    A text whose selection failed gets that error as its result.
-    """
-
-    def one(batch: Sequence[extraction_pb2.Extraction]) -> list[guidance_pb2.GuideResult]:
-        selected = _select(peers, batch, guidance)
-        items, failed = [], {}
-        for extraction, result in zip(batch, selected, strict=True):
-            if result.WhichOneof("outcome") == "error":
-                failed[result.id] = result.error
-            else:
-                items.append(
-                    guidance_pb2.GuideItem(
-                        prediction=extraction.document,
-                        demonstrations=result.selection.demonstrations,
-                        candidates=result.selection.candidates,
-                    )
-                )
-        answered = {}
-        if items:
-            response = peers.invoke(
-                "guidance",
-                peers.guidance.Guide,
-                guidance_pb2.GuideRequest(
-                    items=items,
-                    schema=schema,
-                    provider=guidance.provider,
-                    run_id=guidance.run_id,
-                ),
-            )
-            answered = {result.id: result for result in response.results}
-        on_done(len(batch))
-        return [
-            answered.get(item.document.id)
-            or guidance_pb2.GuideResult(id=item.document.id, error=failed[item.document.id])
-            for item in batch
-        ]
-
-    with ThreadPoolExecutor(calls_in_flight, thread_name_prefix="guide") as pool:
-        parts = list(pool.map(one, list(batches(extractions, batch_documents))))
-    return [result for part in parts for result in part]
-
-
-def _select(
-    peers: Peers, batch: Sequence[extraction_pb2.Extraction], guidance: Guidance
-) -> list[retrieval_pb2.SelectResult]:
-    response = peers.invoke(
-        "retrieval",
-        peers.retrieval.Select,
-        retrieval_pb2.SelectRequest(
-            index_revision=guidance.index_revision,
-            queries=[
-                retrieval_pb2.SelectQuery(document=item.document, vector=item.vector)
-                for item in batch
-            ],
-            demonstration_count=guidance.demonstration_count,
-        ),
-    )
-    return list(response.results)
-
-
 def merge_item(
-    prediction: common_pb2.Document, answer: guidance_pb2.GuideResult | None
+    prediction: common_pb2.Document, answers: Mapping[str, guidance_pb2.GuideResult]
 ) -> evaluation_pb2.MergeItem:
-    """What the evaluation service merges for one text. No usable answer: the SLM stands alone."""
-    if answer is None or not has_answer(answer):
-        return evaluation_pb2.MergeItem(prediction=prediction, has_llm_answer=False)
+    """What the evaluation service merges for one text. No usable answer: the SLM stands alone.
+
+    Args:
+        prediction: The SLM's prediction.
+        answers: An answer or an error of every source that was asked.
+    """
+    usable = {source: answer for source, answer in answers.items() if has_answer(answer)}
+    if len(answers) == 1:
+        for answer in usable.values():
+            return evaluation_pb2.MergeItem(
+                prediction=prediction, llm_triples=answer.guided.triples, has_llm_answer=True
+            )
     return evaluation_pb2.MergeItem(
-        prediction=prediction, llm_triples=answer.guided.triples, has_llm_answer=True
+        prediction=prediction,
+        answers=[
+            evaluation_pb2.LlmAnswer(source=source, triples=answer.guided.triples)
+            for source, answer in usable.items()
+        ],
     )
 
 
-def has_answer(answer: guidance_pb2.GuideResult) -> bool:
-    """Whether an LLM answer was got and could be read."""
-    return answer.WhichOneof("outcome") == "guided" and answer.guided.usable
+def is_answered(item: evaluation_pb2.MergeItem) -> bool:
+    """Whether there is any LLM answer to merge."""
+    return item.has_llm_answer or bool(item.answers)
 
 
 def merge(

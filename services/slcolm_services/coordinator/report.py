@@ -11,6 +11,7 @@ from typing import Any
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.guidance.v1 import guidance_pb2
+from slcolm_services.coordinator.asking import Answers
 from slcolm_services.coordinator.figures import (
     average_precision_to_json,
     comparison_to_json,
@@ -20,7 +21,7 @@ from slcolm_services.coordinator.figures import (
     scores_to_json,
     spans_to_json,
 )
-from slcolm_services.coordinator.pipeline import has_answer
+from slcolm_services.coordinator.outcomes import has_answer, is_beyond_budget
 
 SYSTEMS = ("slm", "llm", "merged")
 _RUNNERS_UP = 10
@@ -58,7 +59,8 @@ def build_report(
     training_counts: Mapping[str, int],
     judgement: Judgement,
     fit: evaluation_pb2.FitPolicyResponse,
-    answers: Mapping[str, Sequence[guidance_pb2.GuideResult]],
+    answers: Mapping[str, Mapping[str, Answers]],
+    usage: guidance_pb2.Usage,
 ) -> dict[str, Any]:
     """The report of a run as a JSON object. It holds no times: the same work gives the same report.
 
@@ -69,7 +71,8 @@ def build_report(
         training_counts: Instances in training data by relation type.
         judgement: What was measured on test.
         fit: The policy with the runners-up.
-        answers: LLM answers by split.
+        answers: LLM answers by split, text and source.
+        usage: What the run had spent when it had its answers.
     """
     report: dict[str, Any] = {
         "run_id": run_id,
@@ -114,7 +117,8 @@ def build_report(
             },
         },
         "policy": policy_to_json(fit, _RUNNERS_UP),
-        "answers": {split: _coverage(part) for split, part in answers.items()},
+        "answers": {split: _coverage(list(part.values())) for split, part in answers.items()},
+        "spending": _usage(usage) | {"currency": usage.currency, "budget": _budget(spec)},
         "revisions": dict(values),
     }
 
@@ -124,7 +128,35 @@ def report_bytes(report: Mapping[str, Any]) -> bytes:
     return (json.dumps(report, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _coverage(answers: Sequence[guidance_pb2.GuideResult]) -> dict[str, Any]:
+def _coverage(texts: Sequence[Answers]) -> dict[str, Any]:
+    """Who answered about how many texts: all sources together, then each."""
+    return {
+        "texts": len(texts),
+        "usable": sum(any(map(has_answer, text.values())) for text in texts),
+        "failed": sum(all(map(_has_failed, text.values())) for text in texts),
+        "not_asked": sum(all(map(is_beyond_budget, text.values())) for text in texts),
+        **_told_of([answer for text in texts for answer in text.values()]),
+        "sources": {
+            source: _coverage_of([text[source] for text in texts])
+            for source in (texts[0] if texts else ())
+        },
+    }
+
+
+def _coverage_of(answers: Sequence[guidance_pb2.GuideResult]) -> dict[str, Any]:
+    return {
+        "usable": sum(map(has_answer, answers)),
+        "failed": sum(map(_has_failed, answers)),
+        "not_asked": sum(map(is_beyond_budget, answers)),
+        **_told_of(answers),
+    }
+
+
+def _has_failed(answer: guidance_pb2.GuideResult) -> bool:
+    return answer.WhichOneof("outcome") == "error" and not is_beyond_budget(answer)
+
+
+def _told_of(answers: Sequence[guidance_pb2.GuideResult]) -> dict[str, Any]:
     guided = [answer.guided for answer in answers if answer.WhichOneof("outcome") == "guided"]
     repairs: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
@@ -132,21 +164,29 @@ def _coverage(answers: Sequence[guidance_pb2.GuideResult]) -> dict[str, Any]:
         repairs.update(item.repairs)
         dropped.update(item.dropped)
     return {
-        "texts": len(answers),
-        "usable": sum(map(has_answer, answers)),
-        "failed": len(answers) - len(guided),
         "offline_rules": any(item.origin.offline_rules for item in guided),
         "models": sorted({item.origin.model for item in guided if item.origin.model}),
         "repairs": dict(repairs.most_common()),
         "dropped": dict(dropped.most_common()),
-        "usage": _usage([item.origin.usage for item in guided]),
     }
 
 
-def _usage(parts: Sequence[guidance_pb2.Usage]) -> dict[str, Any]:
+def _budget(spec: coordinator_pb2.RunSpec) -> dict[str, Any] | None:
+    if not spec.HasField("budget"):
+        return None
+    budget = spec.budget
     return {
-        "calls": sum(part.calls for part in parts),
-        "prompt_tokens": sum(part.prompt_tokens for part in parts),
-        "completion_tokens": sum(part.completion_tokens for part in parts),
-        "cost": sum(part.cost for part in parts),
+        "max_calls": budget.max_calls,
+        "max_tokens": budget.max_tokens,
+        "max_cost": budget.max_cost,
+    }
+
+
+def _usage(usage: guidance_pb2.Usage) -> dict[str, Any]:
+    return {
+        "calls": usage.calls,
+        "prompt_tokens": usage.prompt_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cost": usage.cost,
     }

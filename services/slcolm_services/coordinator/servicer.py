@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.message import Message
 
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
+from slcolm_services.coordinator.asking import providers_of
 from slcolm_services.coordinator.context import Tools
 from slcolm_services.coordinator.engine import Engine
 from slcolm_services.coordinator.online import predict
@@ -79,6 +80,9 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
                 )
             if not await asyncio.to_thread(self._datasets.load, digest):
                 raise DatasetNotFound(f"the data set of spec.{field} is empty")
+        _check_guidance(spec)
+        # What no provider can do is told now, not after hours of training.
+        await asyncio.to_thread(providers_of, self._tools.peers, spec)
         run = await asyncio.to_thread(
             self._engine.create, spec, request.request_id or str(uuid.uuid4())
         )
@@ -156,3 +160,29 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         run, artifacts = await asyncio.to_thread(self._engine.ready, request.run_id)
         policy = await asyncio.to_thread(self._tools.policy, artifacts)
         return await asyncio.to_thread(predict, self._tools, run, policy, request.documents)
+
+
+def _check_guidance(spec: coordinator_pb2.RunSpec) -> None:
+    """Check the numbers of a run's guidance.
+
+    Raises:
+        InvalidInput: One is out of range.
+    """
+    budget = spec.budget
+    violations = [
+        FieldViolation(f"spec.{name}", f"must not be negative, got {value:g}")
+        for name, value in (
+            ("demonstration_count", spec.demonstration_count),
+            ("samples", spec.samples),
+            ("prompt.max_demonstrations", spec.prompt.max_demonstrations),
+            ("budget.max_calls", budget.max_calls),
+            ("budget.max_tokens", budget.max_tokens),
+            ("budget.max_cost", budget.max_cost),
+        )
+        if not value >= 0
+    ]
+    if spec.HasField("budget") and not (budget.max_calls or budget.max_tokens or budget.max_cost):
+        violations.append(FieldViolation("spec.budget", "must limit calls, tokens or cost"))
+    if violations:
+        problems = "; ".join(f"{item.field} {item.problem}" for item in violations)
+        raise InvalidInput(problems, violations=violations)

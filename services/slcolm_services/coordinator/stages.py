@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from slcolm.guidance.v1 import guidance_pb2
-from slcolm_services.coordinator import guiding, judging, learning, pipeline
-from slcolm_services.coordinator.context import StageContext, Tools, demonstration_count
+from slcolm_services.coordinator import guiding, judging, learning, merging, pipeline
+from slcolm_services.coordinator.asking import demonstration_count, providers_of
+from slcolm_services.coordinator.context import StageContext, Tools
 from slcolm_services.coordinator.keys import stage_key
 from slcolm_services.coordinator.records import StageResult
-from slcolm_services.errors import ProviderNotFound
 
 _STAGES: dict[str, Callable[[Tools, StageContext], StageResult]] = {
     "train": learning.train,
     "predict": learning.predict,
     "index": learning.index,
     "guide": guiding.guide,
-    "fit": guiding.fit,
-    "merge": guiding.merge,
+    "fit": merging.fit,
+    "merge": merging.merge,
     "evaluate": judging.evaluate,
     "report": judging.report,
 }
@@ -63,8 +62,11 @@ def _key(tools: Tools, name: str, context: StageContext) -> str:
     if name == "guide":
         inputs |= {
             "index": context.values["index_revision"],
-            "provider": _provider_digest(tools, spec.provider),
+            "providers": [[item.name, item.digest] for item in providers_of(tools.peers, spec)],
+            "samples": spec.samples or 1,
             "demonstrations": demonstration_count(spec),
+            "random": spec.random_demonstrations,
+            "prompt": spec.prompt,
         }
     elif name in ("fit", "merge", "evaluate", "report"):
         inputs |= {"artifacts": dict(context.artifacts), "values": dict(context.values)}
@@ -72,17 +74,3 @@ def _key(tools: Tools, name: str, context: StageContext) -> str:
         # A report names its run.
         inputs["run"] = context.run_id
     return stage_key(name, **inputs)
-
-
-def _provider_digest(tools: Tools, provider: str) -> str:
-    response: guidance_pb2.ListProvidersResponse = tools.peers.invoke(
-        "guidance", tools.peers.guidance.ListProviders, guidance_pb2.ListProvidersRequest()
-    )
-    for candidate in response.providers:
-        if candidate.name == provider or (not provider and candidate.default):
-            return candidate.digest
-    known = ", ".join(candidate.name for candidate in response.providers)
-    raise ProviderNotFound(
-        f"the guidance service has no provider {provider!r}; it has: {known}",
-        metadata={"provider": provider},
-    )

@@ -76,7 +76,10 @@ def test_an_answer_brings_its_revisions_explanation_and_origin() -> None:
     )
 
     (line,) = merged_lines(
-        [_document("a")], [], [_merged("a")], {"a": guidance_pb2.GuideResult(id="a", guided=guided)}
+        [_document("a")],
+        [],
+        [_merged("a")],
+        {"a": {"openai": guidance_pb2.GuideResult(id="a", guided=guided)}},
     ).splitlines()
 
     value = json.loads(line)
@@ -96,7 +99,9 @@ def test_an_answer_brings_its_revisions_explanation_and_origin() -> None:
 def test_a_missing_answer_is_told() -> None:
     error = guidance_pb2.GuideResult(id="a", error=Status(code=5, message="nothing recorded"))
 
-    (line,) = merged_lines([_document("a")], [], [_merged("a")], {"a": error}).splitlines()
+    (line,) = merged_lines(
+        [_document("a")], [], [_merged("a")], {"a": {"openai": error}}
+    ).splitlines()
 
     assert json.loads(line)["answer"] == {"missing": "nothing recorded"}
 
@@ -190,7 +195,8 @@ def test_the_report_holds_every_figure_of_the_judgement() -> None:
             clean_sentences=3,
         ),
         fit=evaluation_pb2.FitPolicyResponse(),
-        answers={"dev": [], "test": []},
+        answers={"dev": {}, "test": {}},
+        usage=guidance_pb2.Usage(calls=3, cost=0.25, currency="EUR"),
     )
 
     assert report["training_counts"] == {"父": 7, "母": 0}
@@ -205,4 +211,6 @@ def test_the_report_holds_every_figure_of_the_judgement() -> None:
     assert report["average_precision"] == {"slm": 0.1, "merged": 0.3}
     assert report["leakage"]["splits"] == [{"split": "test", "other": "train"}]
     assert report["leakage"]["clean_test"]["slm"]["strict"]["micro"]["f"] == 0.7
+    assert (report["spending"]["calls"], report["spending"]["currency"]) == (3, "EUR")
+    assert report["spending"]["budget"] is None
     assert json.loads(json.dumps(report)) == report
