@@ -1,0 +1,89 @@
+"""An extraction service as a process of its own, and callers that keep it busy."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from slcolm.common.v1 import common_pb2
+from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
+from slcolm_client import connect, connect_aio, wait_until_ready
+
+_TIMEOUT_SECONDS = 300.0
+
+
+@contextmanager
+def extraction_server(model: Path, precision: str, home: Path) -> Iterator[str]:
+    """Serve a model folder on loopback; gives the address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "slcolm_services", "serve", "--role", "extraction"],
+        env=os.environ
+        | {
+            "SLCOLM_EXTRACTION_MODEL": str(model),
+            "SLCOLM_EXTRACTION_STORE": str(home / "store"),
+            "SLCOLM_EXTRACTION_CACHE_DIR": str(home / "cache"),
+            "SLCOLM_EXTRACTION_PRECISION": precision,
+            "SLCOLM_SERVER_PARENT_PID": str(os.getpid()),
+            "SLCOLM_SERVER_LOG_LEVEL": "warning",
+        },
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        address = json.loads(process.stdout.readline())["address"]
+        with connect(address) as channel:
+            assert wait_until_ready(channel, timeout_seconds=_TIMEOUT_SECONDS)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdout.close()
+
+
+def call_concurrently(
+    address: str, texts: Sequence[str], *, callers: int, texts_per_call: int
+) -> tuple[float, list[float]]:
+    """Send all texts, each caller one call after another.
+
+    Returns:
+        Texts a second, and the seconds of each call.
+    """
+    requests = [
+        extraction_pb2.ExtractRequest(
+            documents=[
+                common_pb2.Document(id=str(index), text=text)
+                for index, text in enumerate(texts[start : start + texts_per_call])
+            ]
+        )
+        for start in range(0, len(texts), texts_per_call)
+    ]
+    return asyncio.run(_call_all(address, requests, callers, len(texts)))
+
+
+async def _call_all(
+    address: str, requests: Sequence[extraction_pb2.ExtractRequest], callers: int, texts: int
+) -> tuple[float, list[float]]:
+    waiting = iter(requests)
+    seconds: list[float] = []
+
+    async def caller(stub: extraction_pb2_grpc.ExtractionServiceStub) -> None:
+        for request in waiting:
+            start = time.perf_counter()
+            response = await stub.Extract(request, timeout=_TIMEOUT_SECONDS)
+            seconds.append(time.perf_counter() - start)
+            assert all(result.HasField("extraction") for result in response.results)
+
+    async with connect_aio(address) as channel:
+        await channel.channel_ready()
+        stub = extraction_pb2_grpc.ExtractionServiceStub(channel)
+        begin = time.perf_counter()
+        await asyncio.gather(*(caller(stub) for _ in range(callers)))
+        return texts / (time.perf_counter() - begin), seconds
