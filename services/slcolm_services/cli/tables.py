@@ -17,6 +17,7 @@ _WORKERS = {
     "train": "training",
     "predict": "extraction",
     "index": "retrieval",
+    "select": "retrieval",
     "guide": "guidance",
     "fit": "evaluation",
     "merge": "evaluation",

@@ -170,12 +170,17 @@ class Asker:
         self._batch_documents = batch_documents
         self._calls_in_flight = calls_in_flight
 
-    def prepare(
-        self, extractions: Sequence[extraction_pb2.Extraction], on_done: OnDone
-    ) -> list[Question]:
-        """Choose demonstrations and candidates; questions in the order given."""
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Who is asked."""
+        return self._guidance.sources
 
-        def one(batch: Sequence[extraction_pb2.Extraction]) -> list[Question]:
+    def select(
+        self, extractions: Sequence[extraction_pb2.Extraction], on_done: OnDone
+    ) -> list[retrieval_pb2.SelectResult]:
+        """Choose demonstrations and candidates; results in the order given."""
+
+        def one(batch: Sequence[extraction_pb2.Extraction]) -> list[retrieval_pb2.SelectResult]:
             response = self._peers.invoke(
                 "retrieval",
                 self._peers.retrieval.Select,
@@ -190,13 +195,10 @@ class Asker:
                 ),
             )
             on_done(len(batch))
-            return [
-                _question(extraction.document, result)
-                for extraction, result in zip(batch, response.results, strict=True)
-            ]
+            return list(response.results)
 
         parts = self._in_parallel(one, extractions, self._calls_in_flight)
-        return [question for part in parts for question in part]
+        return [result for part in parts for result in part]
 
     def ask(
         self,
@@ -315,16 +317,22 @@ class Asker:
             return list(pool.map(one, list(batches(items, self._batch_documents))))
 
 
-def _question(prediction: common_pb2.Document, result: retrieval_pb2.SelectResult) -> Question:
-    if result.WhichOneof("outcome") == "error":
-        return Question(guidance_pb2.GuideItem(prediction=prediction), result.error)
-    return Question(
-        guidance_pb2.GuideItem(
-            prediction=prediction,
-            demonstrations=result.selection.demonstrations,
-            candidates=result.selection.candidates,
+def questions(
+    extractions: Iterable[extraction_pb2.Extraction],
+    selected: Iterable[retrieval_pb2.SelectResult],
+) -> list[Question]:
+    """Texts with what retrieval chose for each, both in the same order."""
+    return [
+        Question(
+            guidance_pb2.GuideItem(
+                prediction=extraction.document,
+                demonstrations=result.selection.demonstrations,
+                candidates=result.selection.candidates,
+            ),
+            result.error if result.WhichOneof("outcome") == "error" else None,
         )
-    )
+        for extraction, result in zip(extractions, selected, strict=True)
+    ]
 
 
 def _samples(provider: guidance_pb2.Provider, spec: coordinator_pb2.RunSpec) -> int:

@@ -67,6 +67,14 @@ class Tools:
         data = self.records.get_file(context.artifacts[f"predictions-{split}.binpb"])
         return extraction_pb2.ExtractResponse.FromString(data).results
 
+    def extractions(self, context: StageContext, split: str) -> list[extraction_pb2.Extraction]:
+        """What the SLM found in the documents of a split that it could read, in order."""
+        return [
+            result.extraction
+            for result in self.predictions(context, split)
+            if result.WhichOneof("outcome") == "extraction"
+        ]
+
     def answers(self, context: StageContext, split: str) -> dict[str, Answers]:
         """What the guide stage got for a split: by text, then by source in the order asked."""
         found: dict[str, dict[str, guidance_pb2.GuideResult]] = {}
@@ -80,9 +88,8 @@ class Tools:
         """SLM predictions of a split with the LLMs' triples, for the texts that could be read."""
         answers = self.answers(context, split)
         return [
-            pipeline.merge_item(result.extraction.document, answers.get(result.id, {}))
-            for result in self.predictions(context, split)
-            if result.WhichOneof("outcome") == "extraction"
+            pipeline.merge_item(item.document, answers.get(item.document.id, {}))
+            for item in self.extractions(context, split)
         ]
 
 

@@ -47,7 +47,7 @@ from slcolm_services.runtime.status import status_of
 _log = structlog.get_logger(__name__)
 
 _QUEUE = "runs"
-_SEQUENCE_VERSION = "1"
+_SEQUENCE_VERSION = "2"
 """Raised when the order or meaning of the stages changes: older unfinished runs are then left."""
 
 

@@ -12,7 +12,13 @@ from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm_services.coordinator import pipeline
-from slcolm_services.coordinator.asking import Answers, Asker, guidance_of, providers_of
+from slcolm_services.coordinator.asking import (
+    Answers,
+    Asker,
+    guidance_of,
+    providers_of,
+    questions,
+)
 from slcolm_services.coordinator.context import Tools
 from slcolm_services.coordinator.outcomes import has_answer
 from slcolm_services.errors import SlcolmError
@@ -96,12 +102,12 @@ def _guide(
             batch_documents=tools.config.guide_batch_documents,
             calls_in_flight=tools.config.guide_calls_in_flight,
         )
-        questions = asker.prepare(extractions, _ignore)
-        answers = asker.ask(questions, _ignore)
+        asked = questions(extractions, asker.select(extractions, _ignore))
+        answers = asker.ask(asked, _ignore)
     except SlcolmError as error:
         _log.warning("prediction without guidance", reason=error.reason)
         return {}, status_of(error)
-    return {question.id: answer for question, answer in zip(questions, answers, strict=True)}, None
+    return {question.id: answer for question, answer in zip(asked, answers, strict=True)}, None
 
 
 def _prediction(

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from slcolm_services.coordinator import guiding, judging, learning, merging, pipeline
 from slcolm_services.coordinator.asking import demonstration_count, providers_of
-from slcolm_services.coordinator.context import StageContext, Tools
+from slcolm_services.coordinator.context import GUIDED_SPLITS, StageContext, Tools
 from slcolm_services.coordinator.keys import stage_key
 from slcolm_services.coordinator.records import StageResult
 
@@ -19,6 +19,7 @@ _STAGES: dict[str, Callable[[Tools, StageContext], StageResult]] = {
     "train": learning.train,
     "predict": learning.predict,
     "index": learning.index,
+    "select": guiding.select,
     "guide": guiding.guide,
     "fit": merging.fit,
     "merge": merging.merge,
@@ -59,13 +60,17 @@ def _key(tools: Tools, name: str, context: StageContext) -> str:
         inputs["options"] = spec.training
     else:
         inputs |= {"test": spec.test_dataset, "model": context.values["model_revision"]}
-    if name == "guide":
+    if name == "select":
         inputs |= {
             "index": context.values["index_revision"],
-            "providers": [[item.name, item.digest] for item in providers_of(tools.peers, spec)],
-            "samples": spec.samples or 1,
             "demonstrations": demonstration_count(spec),
             "random": spec.random_demonstrations,
+        }
+    elif name == "guide":
+        inputs |= {
+            "selection": [context.artifacts[f"selection-{split}.binpb"] for split in GUIDED_SPLITS],
+            "providers": [[item.name, item.digest] for item in providers_of(tools.peers, spec)],
+            "samples": spec.samples or 1,
             "prompt": spec.prompt,
         }
     elif name in ("fit", "merge", "evaluate", "report"):
