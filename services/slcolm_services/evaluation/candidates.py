@@ -7,7 +7,7 @@ for and against it, so that a mode is one expression over columns, for one sente
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
@@ -96,7 +96,7 @@ def tabulate(sentences: Iterable[Evidence], schema: TaskSchema) -> Candidates:
     rows = [
         row
         for index, evidence in enumerate(sentences)
-        for row in _Sentence(index, evidence, schema).rows()
+        for row in _Sentence(index, one_way(evidence, schema), schema).rows()
     ]
     voters = sorted({name for row in rows for name in row.votes})
     return Candidates(
@@ -123,6 +123,31 @@ def _floats(values: Sequence[float]) -> FloatArray:
 
 def _integers(values: Sequence[int]) -> IntArray:
     return np.array(values, dtype=np.int64)
+
+
+def one_way(evidence: Evidence, schema: TaskSchema) -> Evidence:
+    """The same evidence with each triple of a symmetric type in one direction.
+
+    It is that in which it came first: the SLM's, else the first answer's. Without this, two who say
+    the same of a symmetric type would not be seen to agree, and both forms would be merged.
+    """
+    seen: dict[tuple[str, frozenset[str]], Triple] = {}
+
+    def turned(triple: Triple) -> Triple:
+        kind = schema.relations_by_name.get(triple.type)
+        if kind is None or not kind.symmetric:
+            return triple
+        first = seen.setdefault((triple.type, frozenset((triple.head, triple.tail))), triple)
+        return replace(triple, head=first.head, tail=first.tail)
+
+    return replace(
+        evidence,
+        slm=tuple(map(turned, evidence.slm)),
+        answers={
+            source: tuple(dict.fromkeys(map(turned, triples)))
+            for source, triples in evidence.answers.items()
+        },
+    )
 
 
 class _Sentence:

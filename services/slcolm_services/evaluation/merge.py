@@ -21,7 +21,7 @@ from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import FieldViolation, InvalidInput
 from slcolm_services.evaluation.calibration import Calibration
-from slcolm_services.evaluation.candidates import BoolArray, Candidates, tabulate
+from slcolm_services.evaluation.candidates import BoolArray, Candidates, one_way, tabulate
 from slcolm_services.evaluation.evidence import SLM, Evidence
 from slcolm_services.evaluation.policy import Mode, Policy
 from slcolm_services.scoring.counts import FloatArray, IntArray
@@ -77,11 +77,13 @@ def merge(evidence: Evidence, policy: Policy, schema: TaskSchema) -> tuple[Merge
         schema: Says which entity types a relation type admits.
 
     Returns:
-        Every final triple once: those of the SLM in their order, then the others.
+        Every final triple once: those of the SLM in their order, then the others. One of a
+        symmetric type has the direction in which it came first, the SLM's before an answer's.
 
     Raises:
         InvalidInput: The mode looks at probabilities, and an SLM triple has none.
     """
+    evidence = one_way(evidence, schema)
     candidates = tabulate([evidence], schema)
     judgement = judge(candidates, policy)
     names = rules(policy)

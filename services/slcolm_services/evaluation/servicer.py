@@ -203,7 +203,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
     ) -> tuple[StrictCounts, Judged]:
         self._check_predictions(systems, field)
         true = [Sentence(document.id, document.triples()) for document in gold]
-        found = sentences_from_wire(systems)
+        found = sentences_from_wire(systems, field)
         return count_strict(true, found, schema), judge(true, found, schema)
 
     def _samples(self, asked: int) -> int:
@@ -256,8 +256,10 @@ def _read_item(
         text = prediction.mention(index)
         mentions[text] = mentions.get(text, NO_MENTION).and_also(entity.type, entity.prob)
     answers = {
-        source: [triple_from_wire(triple) for triple in triples]
-        for source, triples in _answers(item, field).items()
+        source: [
+            triple_from_wire(triple, f"{place}[{index}]") for index, triple in enumerate(triples)
+        ]
+        for source, (place, triples) in _answers(item, field).items()
     }
     evidence, dropped = {}, {}
     for name in entity_filters:
@@ -274,21 +276,23 @@ def _read_item(
     return _Item(prediction, evidence, dropped)
 
 
-def _answers(item: evaluation_pb2.MergeItem, field: str) -> dict[str, Sequence[common_pb2.Triple]]:
-    """What was answered by source, from the short form or the long one."""
+def _answers(
+    item: evaluation_pb2.MergeItem, field: str
+) -> dict[str, tuple[str, Sequence[common_pb2.Triple]]]:
+    """What was answered by source, with its path, from the short form or the long one."""
     if item.has_llm_answer or item.llm_triples:
         if item.answers:
             problem = "must be empty where llm_triples or has_llm_answer is set"
             raise _invalid_answers(f"{field}.answers", problem)
-        return {LLM: item.llm_triples} if item.has_llm_answer else {}
-    answers: dict[str, Sequence[common_pb2.Triple]] = {}
+        return {LLM: (f"{field}.llm_triples", item.llm_triples)} if item.has_llm_answer else {}
+    answers: dict[str, tuple[str, Sequence[common_pb2.Triple]]] = {}
     for index, answer in enumerate(item.answers):
         place = f"{field}.answers[{index}].source"
         if not answer.source or answer.source == SLM:
             raise _invalid_answers(place, f"must name who answered, got {answer.source!r}")
         if answer.source in answers:
             raise _invalid_answers(place, f"{answer.source!r} stands twice")
-        answers[answer.source] = answer.triples
+        answers[answer.source] = (f"{field}.answers[{index}].triples", answer.triples)
     return answers
 
 

@@ -18,11 +18,19 @@ from slcolm_services.scoring.span import SpanScores
 from slcolm_services.scoring.strict import Difference, Scores, Sentence
 
 
-def sentences_from_wire(systems: Sequence[evaluation_pb2.ScoredSystem]) -> list[Sentence]:
-    """Read predicted triples."""
+def sentences_from_wire(
+    systems: Sequence[evaluation_pb2.ScoredSystem], field: str
+) -> list[Sentence]:
+    """Read predicted triples; `field` is their path in the request, for errors."""
     return [
-        Sentence(system.id, tuple(triple_from_wire(triple) for triple in system.triples))
-        for system in systems
+        Sentence(
+            system.id,
+            tuple(
+                triple_from_wire(triple, f"{field}[{index}].triples[{place}]")
+                for place, triple in enumerate(system.triples)
+            ),
+        )
+        for index, system in enumerate(systems)
     ]
 
 

@@ -109,7 +109,7 @@ def _violations(message: common_pb2.Document, field: str) -> Iterable[FieldViola
 
 
 def _probability_violations(
-    message: common_pb2.Entity | common_pb2.Relation, place: str
+    message: common_pb2.Entity | common_pb2.Relation | common_pb2.Triple, place: str
 ) -> Iterable[FieldViolation]:
     if message.HasField("probability") and not 0.0 <= message.probability <= 1.0:
         yield FieldViolation(
@@ -124,8 +124,19 @@ def triple_to_wire(triple: Triple) -> common_pb2.Triple:
     )
 
 
-def triple_from_wire(message: common_pb2.Triple) -> Triple:
-    """Read a triple."""
+def triple_from_wire(message: common_pb2.Triple, field: str = "triple") -> Triple:
+    """Read a triple.
+
+    Args:
+        message: The triple.
+        field: Path of the triple in the request, for errors.
+
+    Raises:
+        InvalidInput: Its probability is not in [0, 1].
+    """
+    violations = list(_probability_violations(message, field))
+    if violations:
+        raise InvalidInput(f"{field} is not a valid triple", violations=violations)
     prob = message.probability if message.HasField("probability") else None
     return Triple(message.head, message.tail, message.type, prob)
 

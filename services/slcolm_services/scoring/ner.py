@@ -25,7 +25,8 @@ overlap of less than one percent of the true mention is none.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nervaluate import Evaluator
@@ -127,9 +128,17 @@ def _spans(document: Document) -> set[_Span]:
     return {(entity.start, entity.end, entity.type) for entity in document.entities}
 
 
-def _best_first(spans: Collection[_Span], true: Collection[_Span]) -> list[_Span]:
-    bounds = {(start, end) for start, end, _ in true}
-    return sorted(spans, key=lambda span: (span not in true, span[:2] not in bounds, span))
+def _best_first(spans: set[_Span], true: set[_Span]) -> list[_Span]:
+    """Right ones, then those with the bounds of a true one that is left, then the others."""
+    free = Counter((start, end) for start, end, _ in true - spans)
+    same_bounds, others = [], []
+    for span in sorted(spans - true):
+        if free[span[:2]]:
+            free[span[:2]] -= 1
+            same_bounds.append(span)
+        else:
+            others.append(span)
+    return [*sorted(spans & true), *same_bounds, *others]
 
 
 def _as_given(spans: Iterable[_Span]) -> list[dict[str, object]]:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
+from slcolm_services.errors import FieldViolation, InvalidInput
 from slcolm_services.scoring.align import by_gold_id
 from slcolm_services.scoring.counts import (
     GOLD,
@@ -26,6 +27,9 @@ from slcolm_services.scoring.counts import (
 )
 
 _Item = tuple[str, Hashable]
+
+_SHOWN = 20
+"""Violations shown; the message is the same for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,22 @@ def score_spans(
         symmetric: Relation types that match in both directions.
 
     Raises:
-        InvalidInput: A gold id stands twice, or a prediction belongs to no gold sentence.
+        InvalidInput: A gold id stands twice, a prediction belongs to no gold sentence, or it is
+            about another text, where its offsets mean nothing.
     """
+    matched = by_gold_id(gold, predicted)
+    violations = [
+        FieldViolation(f"prediction {sentence.id}", "is about another text than gold")
+        for sentence, document in zip(gold, matched, strict=True)
+        if document and document.text != sentence.text
+    ]
+    if violations:
+        raise InvalidInput(
+            "offsets can only be compared in the same text", violations=violations[:_SHOWN]
+        )
     found = [
         document or sentence.without_annotations()
-        for sentence, document in zip(gold, by_gold_id(gold, predicted), strict=True)
+        for sentence, document in zip(gold, matched, strict=True)
     ]
     both_ways = frozenset(symmetric)
     return SpanScores(

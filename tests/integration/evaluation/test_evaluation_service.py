@@ -428,6 +428,19 @@ def test_score_tells_what_probabilities_are_worth() -> None:
     assert scores.average_precision == 0.5
 
 
+@pytest.mark.parametrize("probability", [2.0, -0.1, float("nan")])
+def test_a_probability_that_is_none_is_refused_with_its_place(probability: float) -> None:
+    said = triple("A", "B", "common", probability)
+    request = evaluation_pb2.ScoreRequest(
+        gold=[document("1", ("common", 0, 1, 1))], predictions=[system("1", said)], schema=SCHEMA
+    )
+    code, message = failure("Score", request)
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "predictions[0].triples[0]" in message
+    (result,) = merged(item(document("1"), said)).results
+    assert "items[0].llm_triples[0]" in result.error.message
+
+
 def test_without_probabilities_nothing_is_said_of_them() -> None:
     request = evaluation_pb2.ScoreRequest(
         gold=[document("1", ("common", 0, 1, 1))],

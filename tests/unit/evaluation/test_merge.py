@@ -163,3 +163,30 @@ def test_of_equal_triples_the_most_probable_stands() -> None:
 def test_a_missing_probability_is_refused_where_it_is_needed(mode: Mode) -> None:
     with pytest.raises(InvalidInput, match="probability"):
         merge([Triple("a", "b", "common")], [], policy(mode))
+
+
+KIN = TaskSchema("t", "en", (), (RelationType("kin", symmetric=True), RelationType("common")))
+
+
+def test_of_a_symmetric_type_both_directions_are_one_triple() -> None:
+    evidence = Evidence(
+        (Triple("a", "b", "kin", 0.3), Triple("a", "b", "common", 0.3)),
+        {LLM: (Triple("b", "a", "kin"), Triple("b", "a", "common"))},
+    )
+    union = merge_evidence(evidence, Policy(Mode.UNION), KIN)
+    assert [(item.triple, item.sources) for item in union] == [
+        (Triple("a", "b", "kin"), ("slm", "llm")),
+        (Triple("a", "b", "common"), ("slm",)),
+        (Triple("b", "a", "common"), ("llm",)),
+    ]
+    gate = merge_evidence(evidence, Policy(Mode.GATE, 0.9, rare_below=0), KIN)
+    assert [(item.triple, item.rule) for item in gate] == [
+        (Triple("a", "b", "kin"), "slm: confirmed by the llm")
+    ]
+
+
+def test_a_quorum_counts_a_symmetric_type_in_both_directions() -> None:
+    answers = {"x": (Triple("b", "a", "kin"),), "y": (Triple("a", "b", "kin"),), "z": ()}
+    majority = Policy(Mode.LLM, quorum=0.5)
+    (found,) = merge_evidence(Evidence((), answers), majority, KIN)
+    assert (found.triple, found.sources) == (Triple("b", "a", "kin"), ("x", "y"))

@@ -105,6 +105,12 @@ def test_of_two_types_for_one_span_the_right_one_is_found() -> None:
     assert scores.strict == scores.type == NerCounts(correct=1, spurious=1)
 
 
+def test_a_second_type_for_a_span_does_not_take_another_entity() -> None:
+    outer, inner = Entity("PER", 1, 3), Entity("PER", 2, 3)
+    found = doc(outer, Entity("LOC", 1, 3), Entity("LOC", 2, 3))
+    assert score_ner([doc(outer, inner)], [found]).exact == NerCounts(correct=2, spurious=1)
+
+
 def test_a_prediction_for_an_unknown_sentence_is_refused() -> None:
     with pytest.raises(InvalidInput, match="not among the gold"):
         score_ner([doc()], [doc(name="2")])

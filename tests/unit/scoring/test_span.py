@@ -83,3 +83,10 @@ def test_a_prediction_for_an_unknown_sentence_is_refused() -> None:
 def test_nothing_in_gold_and_prediction_scores_zero() -> None:
     empty = Document("1", TEXT)
     assert score_spans([empty], [empty]).entities.micro.f1 == 0
+
+
+def test_offsets_into_another_text_are_refused() -> None:
+    other = Document("1", "Bob of Rome met Dora in Delft", (ANN,))
+    with pytest.raises(InvalidInput, match="same text") as caught:
+        score_spans([GOLD], [other])
+    assert [violation.field for violation in caught.value.violations] == ["prediction 1"]
