@@ -113,6 +113,9 @@ def _set_biases(
     model: SpanModel, examples: Sequence[Example], manifest: ModelManifest, pad_id: int
 ) -> None:
     with torch.no_grad():
+        # Left at random, the context makes most spans of a few texts entities, and pairs by the
+        # thousand.
+        model.entity_context.weight.zero_()
         # Random heads rank by chance; scaled up, their ranks are far apart.
         model.entity_output.weight.mul_(50.0)
         model.relation_output.weight.mul_(50.0)
