@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from slcolm_services.cli.curve import curve
 from slcolm_services.cli.options import existing_file
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.corpus.formats import read_any
@@ -26,7 +27,7 @@ from slcolm_services.scoring.paper import score_paper
 
 @click.group()
 def recordings() -> None:
-    """Score recorded LLM answers in every merge mode."""
+    """Score recorded LLM answers in every merge mode, and see what a budget buys."""
 
 
 @recordings.command()
@@ -140,3 +141,6 @@ def _table(name: str, protocol: str, modes: Mapping[str, Mapping[str, Counts]]) 
         values = [*figures["micro"], *figures["macro"], figures["macro_f_mean"]]
         table.add_row(mode, *(f"{100 * value:.2f}" for value in values))
     return table
+
+
+recordings.add_command(curve)

@@ -47,7 +47,7 @@ def render_page(
     labels = {"slm": "SLM", "llm": guide, "merged": "Merged"}
     sentences = sentence_views(lines, gold, frozenset(symmetric))
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             report=report,
@@ -69,7 +69,8 @@ def render_page(
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Templates of the pages: everything is escaped, and a name that is missing is an error."""
     environment = Environment(
         loader=PackageLoader("slcolm_services.coordinator"),
         autoescape=True,

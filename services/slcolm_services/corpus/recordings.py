@@ -44,6 +44,7 @@ class Recording:
         id: Name of the sentence. It may stand on several lines: the sentence was asked again.
         text: The sentence.
         llm_raw: The answer. Where an object was recorded in place of a text, that object as JSON.
+        prompt: What was asked, as one text; empty where the line does not say.
         occurrence: Which answer to the sentence this is, counted from 0.
         answer_is_object: Whether an object was recorded in place of the answer's text.
         gold_entities: True mentions, repeated mentions included.
@@ -60,6 +61,7 @@ class Recording:
     id: str
     text: str
     llm_raw: str
+    prompt: str = ""
     occurrence: int = 0
     answer_is_object: bool = False
     gold_entities: tuple[RecordedEntity, ...] = ()
@@ -146,7 +148,11 @@ class _Value:
         return self._expect(int, "an integer")
 
     def number(self) -> float:
-        return float(self._expect((int, float), "a number"))
+        value: int | float = self._expect((int, float), "a number")
+        try:
+            return float(value)
+        except OverflowError:
+            raise _invalid(self.path, self.place, "is too large") from None
 
     def object(self) -> dict[str, object]:
         return self._expect(dict, "an object")
@@ -166,12 +172,14 @@ def _join(place: str, key: str) -> str:
 def _recording(line: _Value) -> Recording:
     raw = line.need("llm_raw")
     is_object = isinstance(raw.value, dict)
+    prompt = line.get("prompt")
     occurrence, strict = line.get("occurrence"), line.get("strict_llm_triples")
     entities, relations = line.get("llm_entities_parsed"), line.get("llm_relations_parsed")
     return Recording(
         id=line.need("id").text(),
         text=line.need("text").text(),
         llm_raw=json.dumps(raw.value, ensure_ascii=False) if is_object else raw.text(),
+        prompt=prompt.text() if prompt else "",
         occurrence=occurrence.integer() if occurrence else 0,
         answer_is_object=is_object,
         gold_entities=_all(line.get("gold_entities"), _entity),
@@ -199,7 +207,12 @@ def _triple(value: _Value) -> Triple:
 
 def _prob(value: _Value) -> float | None:
     found = value.get("prob")
-    return found.number() if found else None
+    if found is None:
+        return None
+    prob = found.number()
+    if not 0 <= prob <= 1:
+        raise _invalid(found.path, found.place, f"{prob} is not in [0, 1]")
+    return prob
 
 
 def _listed_triple(value: _Value) -> Triple:
