@@ -80,8 +80,9 @@ def export_command(
 ) -> None:
     """Write the answers to a file of recordings, the oldest first.
 
-    The file can be replayed (`--guide replay --recordings FILE`), scored (`slcolm recordings
-    score`), and imported into another ledger.
+    The file can be replayed (`--guide replay --recordings FILE`) and imported into another ledger.
+    With `gold_triples` and `slm_triples` added to its lines, `slcolm recordings score` and `slcolm
+    policy` read it.
 
     \b
     Example:

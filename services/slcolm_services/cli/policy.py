@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.markup import escape
 
+from slcolm_services.cli.answers import read_answers
 from slcolm_services.cli.options import existing_file
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.cli.policy_tables import (
@@ -20,7 +21,7 @@ from slcolm_services.cli.policy_tables import (
 )
 from slcolm_services.corpus.files import replacing
 from slcolm_services.corpus.formats import read_any
-from slcolm_services.corpus.recordings import read_recordings
+from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.corpus.stats import training_counts
 from slcolm_services.evaluation.fit import figures, trial_figures
@@ -120,7 +121,7 @@ def fit(
         --entity-filter text --task task.yaml --train train.jsonl --out policy.json
     """
     schema = read_schema(task)
-    recorded = _read(dev, repeats_are_samples=repeats_are_samples)
+    recorded = _read(dev, schema, repeats_are_samples=repeats_are_samples, need_gold=True)
     fitted = fit_policy(
         dev_sentences(recorded.sentences, schema, entity_filters),
         schema,
@@ -179,7 +180,7 @@ def apply(
     if train is not None:
         chosen = chosen.with_training_counts(training_counts(read_any(train, schema), schema))
     chosen.check_task(schema)
-    recorded = _read(recordings, repeats_are_samples=repeats_are_samples)
+    recorded = _read(recordings, schema, repeats_are_samples=repeats_are_samples)
     lines = recorded.sentences
     evidence = [evidence_of(line.answers, schema, chosen.entity_filter) for line in lines]
     merged = [merge(known, chosen, schema) for known in evidence]
@@ -245,7 +246,7 @@ def crossvalidate(
     """
     schema = read_schema(task)
     counts = training_counts(read_any(train, schema), schema)
-    recorded = _read(recordings, repeats_are_samples=repeats_are_samples)
+    recorded = _read(recordings, schema, repeats_are_samples=repeats_are_samples, need_gold=True)
     found = crossvalidate_policy(
         dev_sentences(recorded.sentences, schema, entity_filters),
         schema,
@@ -270,8 +271,10 @@ def crossvalidate(
     print_systems(console(), found.systems)
 
 
-def _read(paths: Sequence[Path], *, repeats_are_samples: bool) -> Recorded:
-    files = {str(path): read_recordings(path) for path in paths}
+def _read(
+    paths: Sequence[Path], schema: TaskSchema, *, repeats_are_samples: bool, need_gold: bool = False
+) -> Recorded:
+    files = {str(path): read_answers(path, schema, need_gold=need_gold) for path in paths}
     return understand(files, repeats_are_samples=repeats_are_samples)
 
 

@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from slcolm_services.cli.answers import read_answers
 from slcolm_services.cli.curve import curve
 from slcolm_services.cli.options import existing_file
 from slcolm_services.cli.output import console, emit_json, json_option
@@ -66,11 +67,12 @@ def score(
         --dev recordings/frontier_k2_dev.jsonl
     """
     schema = read_schema(task)
-    lines = {name: read_recordings(path) for name, path in _by_stem(files).items()}
+    paths = _by_stem(files)
     if protocol == "paper":
         types = [kind.name for kind in schema.relation_types]
-        runs = {name: score_paper(run, types) for name, run in lines.items()}
+        runs = {name: score_paper(read_recordings(path), types) for name, path in paths.items()}
     else:
+        lines = {name: read_answers(path, schema, need_gold=True) for name, path in paths.items()}
         runs = _score_strict(lines, schema, train, dev)
     if as_json:
         emit_json(
@@ -102,7 +104,11 @@ def _score_strict(
     lines: Mapping[str, Sequence[Recording]], schema: TaskSchema, train: Path, dev: Path | None
 ) -> dict[str, dict[str, dict[str, Counts]]]:
     counts = training_counts(read_any(train, schema), schema)
-    weak = weak_types_of(read_recordings(dev), schema, counts) if dev else frozenset[str]()
+    weak = (
+        weak_types_of(read_answers(dev, schema, need_gold=True), schema, counts)
+        if dev
+        else frozenset[str]()
+    )
     policy = default_policy(counts, weak)
     modes = [mode for mode in PLAIN_MODES if dev or mode is not Mode.REPLACE_WEAK]
     return {

@@ -133,14 +133,15 @@ def score(
         other = _score_strict(matched, schema, counts, samples)
     comparison = compare(other.counts, this.counts, samples=samples) if other else None
     if as_json:
-        value = {"protocol": "strict", **_system_json(this)}
+        counted = train is not None
+        value = {"protocol": "strict", **_system_json(this, counted=counted)}
         if other and comparison:
-            value["baseline"] = _system_json(other)
+            value["baseline"] = _system_json(other, counted=counted)
             value["minus_baseline"] = comparison_json(comparison)
         emit_json(value)
         return
     _print_ids(this.matched)
-    print_strict(console(), this.scores, with_buckets=train is not None)
+    print_strict(console(), this.scores, counted=train is not None)
     print_judged(console(), this.judged)
     if other and comparison:
         _print_ids(other.matched)
@@ -148,7 +149,7 @@ def score(
 
 
 def _match(gold: list[Document], predictions: Sequence[Prediction], option: str) -> _Matched:
-    """Put gold and predictions together.
+    """Put gold and predictions together by id.
 
     Args:
         gold: The gold documents.
@@ -156,9 +157,10 @@ def _match(gold: list[Document], predictions: Sequence[Prediction], option: str)
         option: Where they came from, for errors.
 
     Raises:
-        DataInvalid: They share no id.
+        DataInvalid: They share no id, or a prediction is about another text.
     """
-    gold_ids = {document.id for document in gold}
+    texts = {document.id: document.text for document in gold}
+    gold_ids = texts.keys()
     predicted_ids = {prediction.id for prediction in predictions}
     if not gold_ids & predicted_ids:
         raise DataInvalid(
@@ -166,6 +168,20 @@ def _match(gold: list[Document], predictions: Sequence[Prediction], option: str)
             violations=[
                 FieldViolation(name, f"ids like {', '.join(sorted(ids)[:3])}")
                 for name, ids in (("--gold", gold_ids), (option, predicted_ids))
+            ],
+        )
+    strangers = [
+        prediction.id
+        for prediction in predictions
+        if prediction.text is not None
+        and texts.get(prediction.id, prediction.text) != prediction.text
+    ]
+    if strangers:
+        raise DataInvalid(
+            f"{len(strangers)} predictions of {option} are about another text than gold",
+            violations=[
+                FieldViolation(f"{option} {name}", "has another text than gold has")
+                for name in strangers[:_IDS_SHOWN]
             ],
         )
     return _Matched(
@@ -186,9 +202,15 @@ def _score_strict(
     return _System(matched, strict, scores, judge(gold, found, schema))
 
 
-def _system_json(system: _System) -> dict[str, Any]:
+def _system_json(system: _System, *, counted: bool) -> dict[str, Any]:
+    """Figures; those that go by training instances are null where these were not counted."""
+    scores = strict_json(system.scores)
+    if not counted:
+        scores["by_frequency"] = None
+        for figures in scores["per_relation"].values():
+            figures["training_count"] = None
     return {
-        **strict_json(system.scores),
+        **scores,
         **judged_json(system.judged),
         "ids": _ids_json(system.matched),
     }

@@ -16,10 +16,16 @@ from slcolm_services.scoring.span import SpanScores
 from slcolm_services.scoring.strict import Comparison, Scores
 
 
-def print_strict(out: Console, scores: Scores, *, with_buckets: bool = True) -> None:
-    """Print strict scores: totals, frequency buckets, relation types; in percent."""
-    out.print(_totals_table(scores, with_buckets=with_buckets))
-    out.print(_types_table(scores))
+def print_strict(out: Console, scores: Scores, *, counted: bool = True) -> None:
+    """Print strict scores: totals, frequency buckets, relation types; in percent.
+
+    Args:
+        out: Where to.
+        scores: What to print.
+        counted: Whether training instances were counted; else nothing that goes by them is shown.
+    """
+    out.print(_totals_table(scores, with_buckets=counted))
+    out.print(_types_table(scores, counted=counted))
     for count, meaning in (
         (scores.without_gold, "predictions have a relation type that gold does not have"),
         (scores.off_schema, "predictions have a label outside the schema"),
@@ -62,14 +68,15 @@ def _totals_table(scores: Scores, *, with_buckets: bool) -> Table:
     return table
 
 
-def _types_table(scores: Scores) -> Table:
-    table = _table("By relation type", "type", "in train", "P", "R", "F1", "correct", "predicted")
-    table.add_column("gold", justify="right")
-    for item in sorted(scores.per_type, key=lambda item: -item.training_count):
+def _types_table(scores: Scores, *, counted: bool) -> Table:
+    table = _table("By relation type", "type", *(["in train"] if counted else []))
+    for column in ("P", "R", "F1", "correct", "predicted", "gold"):
+        table.add_column(column, justify="right")
+    for item in sorted(scores.per_type, key=lambda item: (-item.training_count, -item.counts.gold)):
         figures, counts = item.counts.prf(), item.counts
         table.add_row(
             escape(item.type),
-            str(item.training_count),
+            *([str(item.training_count)] if counted else []),
             *_percent(figures.precision, figures.recall, figures.f1),
             *map(str, (counts.correct, counts.predicted, counts.gold)),
         )

@@ -28,11 +28,13 @@ class Prediction:
 
     Attributes:
         id: Name of the sentence.
+        text: The sentence; None where the line does not say.
         triples: The predicted triples: the line's own, else those of its relations.
         document: The prediction with offsets; None where the line has triples alone.
     """
 
     id: str
+    text: str | None
     triples: tuple[Triple, ...]
     document: Document | None
 
@@ -41,18 +43,24 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
     """Read predictions of any format that gold data may have, or JSON lines with `triples`.
 
     Raises:
-        DataInvalid: Anything is wrong, or the file is empty; `violations` names each problem by
-            line and field.
+        DataInvalid: Anything is wrong, an id stands twice, or the file is empty; `violations` names
+            each problem by line and field.
     """
     if detect_format(path) != "jsonl":
         documents = read_any(path)
-        return [Prediction(document.id, document.triples(), document) for document in documents]
-    predictions, errors = [], []
-    for found in _scan(path):
-        if isinstance(found, Prediction):
-            predictions.append(found)
-        else:
+        return [_of_document(document) for document in documents]
+    predictions: list[Prediction] = []
+    errors: list[Problem] = []
+    lines: dict[str, int | None] = {}
+    for line, found in _scan(path):
+        if not isinstance(found, Prediction):
             errors += found
+        elif found.id in lines:
+            problem = f"{found.id!r} names line {lines[found.id]} too"
+            errors.append(Problem(line.number, "id", problem))
+        else:
+            lines[found.id] = line.number
+            predictions.append(found)
     if not predictions and not errors:
         errors.append(Problem(None, "file", "holds no prediction"))
     if errors:
@@ -60,12 +68,12 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
     return predictions
 
 
-def _scan(path: str | os.PathLike[str]) -> Iterator[Prediction | list[Problem]]:
+def _scan(path: str | os.PathLike[str]) -> Iterator[tuple[Line, Prediction | list[Problem]]]:
     for line in scan_lines(path):
         if line.problem:
-            yield [Problem(line.number, "file", line.problem)]
+            yield line, [Problem(line.number, "file", line.problem)]
         elif line.text.strip():
-            yield _read(line)
+            yield line, _read(line)
 
 
 def _read(line: Line) -> Prediction | list[Problem]:
@@ -89,8 +97,14 @@ def _prediction(fields: JsonFields, value: dict[str, Any], found: Findings) -> P
     if name is None or (document is None and not has_triples):
         return None
     if not has_triples and document is not None:
-        return Prediction(name, document.triples(), document)
-    return Prediction(name, tuple(triple for triple in triples if triple is not None), document)
+        return _of_document(document)
+    text = fields.string("text") if "text" in value else None
+    known = tuple(triple for triple in triples if triple is not None)
+    return Prediction(name, text, known, document)
+
+
+def _of_document(document: Document) -> Prediction:
+    return Prediction(document.id, document.text, document.triples(), document)
 
 
 def _triple(fields: JsonFields | None) -> Triple | None:

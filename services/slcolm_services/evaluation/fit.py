@@ -91,6 +91,10 @@ def fit(
         modes: Modes to choose from.
         seed: Of the folds and resamples; the same input gives the same policy.
 
+    Returns:
+        The choice. With fewer than `MIN_ANSWERS` answered sentences, or without a true triple in
+        them, there is none, and the default policy stands.
+
     Raises:
         InvalidInput: There is no sentence, an id stands twice, a gold label or a counted type is
             unknown, or an SLM triple has no probability.
@@ -106,8 +110,10 @@ def fit(
     learned = learn(dev, schema, training_counts)
     answered = [line for line in dev if line.sources]
     sources = tuple(dict.fromkeys(source for line in answered for source in line.sources))
-    if len(answered) < MIN_ANSWERS:
-        return Fit(learned.shape(default), None, (), len(dev), len(answered), sources)
+    reason = _no_choice(answered, len(dev))
+    if reason:
+        policy = replace(learned.shape(default), provenance=f"default: {reason}")
+        return Fit(policy, None, (), len(dev), len(answered), sources)
     tried_on = Dev(dev, schema, training_counts, seed)
     quorums = (ANY, MAJORITY, ALL) if any(len(line.sources) > 1 for line in answered) else (ANY,)
     bases = []
@@ -126,6 +132,20 @@ def fit(
     )
     policy = replace(chosen.policy, provenance=provenance)
     return Fit(policy, chosen, trials, len(dev), len(answered), sources)
+
+
+def _no_choice(answered: Sequence[DevSentence], sentences: int) -> str:
+    """Why nothing can be chosen on these sentences; empty where something can."""
+    if not answered:
+        return "no LLM answers on dev to choose by"
+    if len(answered) < MIN_ANSWERS:
+        return (
+            f"{len(answered)} of {sentences} dev sentences have LLM answers; it takes"
+            f" {MIN_ANSWERS} to choose by"
+        )
+    if not any(line.gold for line in answered):
+        return "the answered dev sentences have no true triples to choose by"
+    return ""
 
 
 def _candidates(

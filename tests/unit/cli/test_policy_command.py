@@ -15,7 +15,7 @@ from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.jsonl import write_documents
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.corpus.schema_file import write_schema
-from slcolm_services.errors import InvalidInput
+from slcolm_services.errors import DataInvalid, InvalidInput
 
 SCHEMA = TaskSchema(
     "t", "en", (EntityType("PER", "PER"),), (RelationType("knows"), RelationType("likes"))
@@ -149,3 +149,43 @@ def test_cross_validation_says_what_each_fold_chose_and_scores_all(files: Path) 
     assert content["systems"]["merged"]["sentences"] == 80
     difference = content["systems"]["llm"]["merged_minus_this"]["micro_f1"]
     assert difference["low"] <= difference["value"] <= difference["high"]
+
+
+def raw_only(count: int, said: str) -> str:
+    """Recordings with the answer's text, as a ledger exports them, and gold beside it."""
+    lines = [json.loads(line) for line in recorded(count, seed=0).splitlines()]
+    for line in lines:
+        del line["strict_llm_triples"]
+        line["llm_raw"] = said
+    return "\n".join(map(json.dumps, lines))
+
+
+def test_answers_recorded_as_text_alone_are_read(files: Path) -> None:
+    answer = {"relations": [{"type": "likes", "head": "A", "tail": "B"}]}
+    (files / "raw.jsonl").write_text(raw_only(80, json.dumps(answer)))
+    out = files / "policy.json"
+    told = parsed(run(files, "fit", "--dev", files / "raw.jsonl", "--out", out, "--json"))
+    assert told["policy"]["fit"]["answered"] == 80
+    apply = ["--policy", out, files / "raw.jsonl", "--out", files / "m.jsonl", "--json"]
+    systems = parsed(run(files, "apply", *apply))["systems"]
+    assert systems["llm"]["per_relation"]["likes"]["counts"] == [80, 80, 80]
+
+
+def test_an_answer_that_cannot_be_read_is_none(files: Path) -> None:
+    (files / "raw.jsonl").write_text(raw_only(80, "I am sorry."))
+    out = files / "policy.json"
+    told = parsed(run(files, "fit", "--dev", files / "raw.jsonl", "--out", out, "--json"))
+    assert told["policy"]["provenance"] == "default: no LLM answers on dev to choose by"
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"), [("\n", "holds no recording"), (None, "nothing to compare with")]
+)
+def test_recordings_that_nothing_can_be_fitted_on_are_refused(
+    files: Path, content: str | None, problem: str
+) -> None:
+    (files / "dev.jsonl").write_text(content or recorded(40, seed=0, gold=False))
+    for command in (["fit", "--out", files / "p.json", "--dev"], ["crossvalidate"]):
+        with pytest.raises(DataInvalid, match=problem):
+            run(files, *command, files / "dev.jsonl")
+    assert not (files / "p.json").exists()

@@ -67,6 +67,25 @@ def test_the_table_names_them_too(files: Path) -> None:
         assert word in result.stdout
 
 
+def test_without_training_data_nothing_is_said_of_frequency(files: Path) -> None:
+    write_documents(files / "pred.jsonl", [document("1")])
+    found = json.loads(run(files, "pred.jsonl", "--json").stdout)
+    assert found["by_frequency"] is None
+    assert found["per_relation"]["knows"]["training_count"] is None
+    told = run(files, "pred.jsonl").stdout
+    assert "tail" not in told
+    assert "in train" not in told
+
+
+@pytest.mark.parametrize("protocol", ["strict", "span"])
+def test_predictions_about_other_texts_are_refused(files: Path, protocol: str) -> None:
+    other = Document("2", "C D", ENTITIES, (Relation("knows", 0, 1),))
+    write_documents(files / "pred.jsonl", [document("1"), other])
+    with pytest.raises(DataInvalid, match="another text") as caught:
+        run(files, "pred.jsonl", "--protocol", protocol)
+    assert [violation.field for violation in caught.value.violations] == ["--pred 2"]
+
+
 def test_span_scores(files: Path) -> None:
     write_documents(files / "pred.jsonl", [document("1"), document("2")])
     found = json.loads(run(files, "pred.jsonl", "--protocol", "span", "--json").stdout)

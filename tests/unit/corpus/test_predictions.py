@@ -66,6 +66,16 @@ def test_everything_wrong_is_named_with_its_line(tmp_path: Path) -> None:
     ]
 
 
+def test_an_id_that_stands_twice_is_named_with_both_lines(tmp_path: Path) -> None:
+    line = {"id": "1", "triples": TRIPLES}
+    path = write(tmp_path / "p.jsonl", line, {"id": "2", "triples": []}, line)
+    with pytest.raises(DataInvalid) as caught:
+        read_predictions(path)
+    assert [str(violation) for violation in caught.value.violations] == [
+        "line 3: id: '1' names line 1 too"
+    ]
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataInvalid):
         read_predictions(tmp_path / "none.jsonl")

@@ -74,6 +74,14 @@ def test_the_first_answer_to_a_sentence_stands(tmp_path: Path) -> None:
             {"slm_entities": [{"text": "甲", "type": "人物", "prob": "1"}]},
             "line 2: slm_entities[0].prob",
         ),
+        (
+            {"slm_triples": [{"head": "甲", "tail": "乙", "type": "父", "prob": 1.5}]},
+            "line 2: slm_triples[0].prob",
+        ),
+        (
+            {"slm_entities": [{"text": "甲", "type": "人物", "prob": 10**400}]},
+            "line 2: slm_entities[0].prob",
+        ),
         ({"strict_llm_triples": [["甲", "乙"]]}, "line 2: strict_llm_triples[0]"),
         ({"llm_relations_parsed": []}, "line 2: llm_relations_parsed"),
     ],

@@ -100,8 +100,18 @@ def test_too_few_answers_leave_the_default() -> None:
         40,
     )
     assert found.trials == ()
-    assert "default" in found.policy.provenance
+    assert found.policy.provenance == (
+        "default: 29 of 120 dev sentences have LLM answers; it takes 30 to choose by"
+    )
     assert found.policy.weak_types == {"common", "rare"}
+
+
+def test_without_true_triples_nothing_is_chosen() -> None:
+    ours = (Triple("a", "b", "common", 0.9),)
+    lines = [sentence(str(index), (), ours, ours) for index in range(MIN_ANSWERS)]
+    found = fit(lines, SCHEMA, COUNTS)
+    assert (found.policy.mode, found.trials) == (Mode.GATE, ())
+    assert "no true triples" in found.policy.provenance
 
 
 def test_the_same_data_gives_the_same_policy_and_trials_in_order() -> None:
