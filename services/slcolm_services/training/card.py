@@ -16,6 +16,7 @@ from slcolm_services.training.calibration import CalibrationReport
 from slcolm_services.training.checkpoint import RunState
 from slcolm_services.training.options import Settings
 from slcolm_services.training.parity import ParityReport
+from slcolm_services.training.precision import PrecisionCheck
 from slcolm_services.training.versions import versions
 
 
@@ -36,6 +37,7 @@ class Card:
         scores: On dev, at the manifest's threshold.
         calibration: Reports on `entities` and `relations`.
         parity: Of the exported graphs.
+        precisions: Checks on dev in faster precisions, by name.
         seconds: Time that training took.
     """
 
@@ -51,6 +53,7 @@ class Card:
     scores: SpanScores
     calibration: Mapping[str, CalibrationReport]
     parity: ParityReport
+    precisions: Mapping[str, PrecisionCheck]
     seconds: float
 
     def dev_scores(self) -> dict[str, float]:
@@ -106,6 +109,7 @@ def _as_json(card: Card, manifest: ModelManifest) -> dict[str, object]:
             },
         },
         "parity": card.parity.as_dict(),
+        "precisions": {name: check.as_dict() for name, check in card.precisions.items()},
         "history": card.state.as_json(),
         "train_seconds": round(card.seconds, 1),
     }
@@ -186,6 +190,12 @@ def _as_markdown(card: Card, manifest: ModelManifest) -> str:
         (
             f"- Exported graphs differ from the trained model by at most "
             f"{card.parity.max_difference:.1e}."
+        ),
+        *(
+            f"- In {name}: F1 of entities {100 * check.f1['entity']:.1f}, of relations with entity "
+            f"types {100 * check.f1['relation_strict']:.1f}; "
+            + ("as good as fp32." if check.passed else "not as good as fp32, and not to be used.")
+            for name, check in card.precisions.items()
         ),
         *(
             f"- Left out of {name}: {count} × {reason}."

@@ -36,6 +36,7 @@ from slcolm_services.training.loop import DevScore, Trainer
 from slcolm_services.training.model import SpanModel
 from slcolm_services.training.options import Settings, TrainOptions, settle
 from slcolm_services.training.parity import check_parity
+from slcolm_services.training.precision import check_precisions
 from slcolm_services.training.progress import OnProgress, Progress, ignore
 from slcolm_services.training.sampling import Sampler
 from slcolm_services.training.versions import versions
@@ -187,6 +188,7 @@ def train(
             scores=score(dev_docs, found, manifest, schema),
             calibration={"entities": entity_report, "relations": relation_report},
             parity=parity,
+            precisions=check_precisions(partial, manifest, tokenizer, dev.items, schema),
             seconds=time.monotonic() - started,
         )
         write_card(partial, card, manifest)
