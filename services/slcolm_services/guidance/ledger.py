@@ -66,9 +66,11 @@ class Ledger:
         try:
             await self._database.open(self._enter)
         except sa.exc.SQLAlchemyError as error:
+            # The driver's own words: the whole text would name a URL with its password.
+            reason = str(getattr(error, "orig", None) or type(error).__name__)
             raise ConfigInvalid(
-                "the ledger's database cannot be opened",
-                violations=[FieldViolation("ledger_url", type(error).__name__)],
+                f"the ledger's database cannot be opened: {reason}",
+                violations=[FieldViolation("ledger_url", reason)],
             ) from error
 
     async def close(self) -> None:

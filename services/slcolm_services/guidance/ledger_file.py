@@ -35,6 +35,11 @@ from slcolm_services.guidance.usage import Usage
 
 _LINES_AT_A_TIME = 500
 _DIGEST = re.compile("[0-9a-f]{64}")
+_MOST_SPENT = 10**12
+"""Of each count and cost of a booking: sums of many still fit the database and have no infinity."""
+
+_MOST_SAMPLES = 2**31 - 1
+
 _COUNTS = ("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "estimated_calls")
 _NO_DIGEST = (
     "is missing: a recording that no ledger wrote cannot go back into one;"
@@ -192,7 +197,8 @@ def _read(text: str, found: Findings) -> list[Settlement]:
         found.error("prompt_digest", "must be a SHA-256 in 64 lower-case hexadecimal digits")
     names = ("id", "text", "llm_raw", "provider", "model", "finish_reason")
     words = {name: fields.string(name) or "" for name in names}
-    asked = Asked(words["id"], words["text"], fields.integer("occurrence") or 0)
+    occurrence = _count(fields, "occurrence", "", _MOST_SAMPLES, found)
+    asked = Asked(words["id"], words["text"], occurrence)
     answer = Answer(words["llm_raw"], words["model"], words["finish_reason"])
     time = _time(fields, "time", found)
     written = Settlement(digest, answer, Usage(), words["provider"], "", asked, create_time=time)
@@ -204,10 +210,12 @@ def _bookings(fields: JsonFields, written: Settlement, found: Findings) -> Itera
         if booking is None:
             continue
         cost = booking.raw("cost")
-        if isinstance(cost, bool) or not isinstance(cost, int | float) or not cost >= 0:
-            found.error(f"usage[{number}].cost", "must be a number that is not negative")
+        place = f"usage[{number}]."
+        is_number = isinstance(cost, int | float) and not isinstance(cost, bool)
+        if not is_number or not 0 <= cost <= _MOST_SPENT:
+            found.error(f"{place}cost", f"must be a number from 0 to {_MOST_SPENT}")
             cost = 0.0
-        counts = {name: booking.integer(name) or 0 for name in _COUNTS}
+        counts = {name: _count(booking, name, place, _MOST_SPENT, found) for name in _COUNTS}
         yield replace(
             written,
             answer=None,
@@ -216,6 +224,14 @@ def _bookings(fields: JsonFields, written: Settlement, found: Findings) -> Itera
             call_id=booking.string("call_id") or "",
             create_time=_time(booking, "time", found),
         )
+
+
+def _count(fields: JsonFields, name: str, path: str, most: int, found: Findings) -> int:
+    value = fields.integer(name) or 0
+    if not 0 <= value <= most:
+        found.error(f"{path}{name}", f"must be from 0 to {most}")
+        return 0
+    return value
 
 
 def _time(fields: JsonFields, name: str, found: Findings) -> datetime | None:

@@ -114,6 +114,18 @@ GOOD: dict[str, Any] = {
     "usage": [],
 }
 
+BOOKED: dict[str, Any] = {
+    "call_id": "c",
+    "run_id": "r",
+    "time": "2026-05-01T10:00:00Z",
+    "calls": 1,
+    "prompt_tokens": 5,
+    "completion_tokens": 5,
+    "cached_tokens": 0,
+    "estimated_calls": 0,
+    "cost": 0.5,
+}
+
 
 @pytest.mark.parametrize(
     ("change", "field"),
@@ -124,6 +136,10 @@ GOOD: dict[str, Any] = {
         ({"time": "now"}, "line 2: time"),
         ({"usage": [{}]}, "line 2: usage[0].cost"),
         ({"usage": 1}, "line 2: usage"),
+        ({"occurrence": 10**30}, "line 2: occurrence"),
+        ({"usage": [BOOKED | {"prompt_tokens": 10**30}]}, "line 2: usage[0].prompt_tokens"),
+        ({"usage": [BOOKED | {"calls": -1}]}, "line 2: usage[0].calls"),
+        ({"usage": [BOOKED | {"cost": 1e308}]}, "line 2: usage[0].cost"),
     ],
 )
 def test_a_file_that_no_ledger_wrote_is_refused_before_anything_is_written(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import structlog
@@ -270,11 +271,25 @@ async def test_a_wrong_key_does_not_cost_a_call_for_every_item(
         )
         with pytest.raises(ProviderUnavailable) as later:
             await ask(provider)
-    assert {str(outcome) for outcome in outcomes} == {"the endpoint answered 401 (attempt 1)"}
-    assert str(later.value) == "the endpoint answered 401 (attempt 1)"
+    told = f"{urlsplit(endpoint.url).netloc}: the endpoint answered 401 (attempt 1)"
+    assert {str(outcome) for outcome in outcomes} == {told}
+    assert str(later.value) == told
     assert later.value.retry_after_seconds is not None
     assert 0 < later.value.retry_after_seconds <= 60
     assert len(endpoint.bodies) <= 2
+
+
+async def test_what_an_endpoint_kept_failing_with_is_told_while_it_is_set_aside(
+    endpoint: Any, chat: ModuleType
+) -> None:
+    endpoint.usual = lambda _: chat.reply(500, {})
+    async with model(endpoint.url, max_attempts=1, **SLOW_TO_RETURN) as provider:
+        for _ in range(3):
+            with pytest.raises(ProviderUnavailable, match="the endpoint answered 500"):
+                await ask(provider)
+        with pytest.raises(ProviderUnavailable, match="set aside: the endpoint answered 500"):
+            await ask(provider)
+    assert len(endpoint.bodies) == 3
 
 
 async def test_a_longer_wait_than_the_callers_fails_at_once_with_what_was_said(

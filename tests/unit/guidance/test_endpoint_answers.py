@@ -54,7 +54,16 @@ def test_usage_is_read_with_cached_tokens_by_either_name() -> None:
 
 @pytest.mark.parametrize(
     "usage",
-    [None, {}, {"prompt_tokens": 7}, {"prompt_tokens": "7", "completion_tokens": True}, [], "x"],
+    [
+        None,
+        {},
+        {"prompt_tokens": 7},
+        {"prompt_tokens": "7", "completion_tokens": True},
+        {"prompt_tokens": 10**30, "completion_tokens": 10**30},
+        {"prompt_tokens": -1, "completion_tokens": -1},
+        [],
+        "x",
+    ],
 )
 def test_usage_that_is_not_told_is_estimated_and_marked(usage: object) -> None:
     answer = read({**completion(content="甲乙丙"), "usage": usage})

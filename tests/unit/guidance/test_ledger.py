@@ -37,6 +37,21 @@ def test_a_database_that_cannot_be_opened_tells_no_path(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         asyncio.run(work())
     assert "missing" not in str(caught.value)
+    assert "unable to open database file" in caught.value.message
+
+
+def test_a_file_that_is_no_ledger_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "l.sqlite").write_bytes(b"no database" * 100)
+    ledger = Ledger(f"sqlite:///{tmp_path / 'l.sqlite'}")
+
+    async def work() -> None:
+        try:
+            await ledger.open()
+        finally:
+            await ledger.close()
+
+    with pytest.raises(ConfigInvalid, match="file is not a database"):
+        asyncio.run(work())
 
 
 class _Away:

@@ -104,6 +104,7 @@ class Endpoint:
         self._requests = _limit(where.requests_per_minute)
         self._tokens = _limit(where.tokens_per_minute)
         self._refusal: AttemptFailed | None = None
+        self._kept_failing = ""
         self._client: openai.AsyncOpenAI | None = None
 
     def __repr__(self) -> str:
@@ -112,6 +113,11 @@ class Endpoint:
     def refusal(self, now: float) -> AttemptFailed | None:
         """Why the endpoint answers nobody for now; None where it may be asked sooner or later."""
         return self._refusal if now < self.breaker.opens_at else None
+
+    @property
+    def set_aside(self) -> str:
+        """What is told of it while it is not asked since it kept failing."""
+        return f"{SET_ASIDE}: {self._kept_failing}" if self._kept_failing else SET_ASIDE
 
     def open_client(self, max_body_bytes: int = _MAX_BODY_BYTES) -> openai.AsyncOpenAI:
         """Make a client of the endpoint; nothing is sent. Its maker closes it."""
@@ -144,7 +150,7 @@ class Endpoint:
             started = now()
             if not self.breaker.allow(started):
                 settle(Usage())
-                raise self.refusal(started) or AttemptFailed(SET_ASIDE, Scope.PASSING)
+                raise self.refusal(started) or AttemptFailed(self.set_aside, Scope.PASSING)
             try:
                 completion = await self._negotiate(request)
             except AttemptFailed as failure:
@@ -176,6 +182,7 @@ class Endpoint:
     def _note(self, failure: AttemptFailed, started: float, now: float) -> None:
         if failure.scope is Scope.PASSING:
             self.breaker.failed(started, now)
+            self._kept_failing = failure.problem
         elif failure.scope is Scope.ENDPOINT:
             self._refusal = failure
             self.breaker.shut(started, now, failure.retry_after_seconds or 0.0)

@@ -29,7 +29,6 @@ from slcolm_services.guidance.providers.base import (
 )
 from slcolm_services.guidance.providers.dialect import PLAIN
 from slcolm_services.guidance.providers.endpoint import (
-    SET_ASIDE,
     AttemptFailed,
     Endpoint,
     Scope,
@@ -125,8 +124,8 @@ class _Attempts:
             endpoint, ready_at = self._soonest(now)
             standing = endpoint.refusal(now)
             if standing is not None or ready_at >= self._deadline:
-                problem = standing.problem if standing is not None else SET_ASIDE
-                raise self._unavailable(problem, attempt, ready_at - now)
+                problem = standing.problem if standing is not None else endpoint.set_aside
+                raise self._unavailable(endpoint, problem, attempt, ready_at - now)
             await asyncio.sleep(ready_at - now)
             try:
                 completion = await endpoint.ask(request)
@@ -175,7 +174,7 @@ class _Attempts:
             pause_seconds=None if pause is None else round(pause, 2),
         )
         if last:
-            raise self._unavailable(failure.problem, attempt, pause)
+            raise self._unavailable(endpoint, failure.problem, attempt, pause)
 
     def _pause(self, endpoint: Endpoint, failure: AttemptFailed) -> float:
         """How long an endpoint is left alone: exponential backoff with jitter, or as it asks."""
@@ -186,9 +185,9 @@ class _Attempts:
         return min(doubled, self._config.max_backoff_seconds) * random.uniform(0.5, 1)
 
     def _unavailable(
-        self, problem: str, attempts: int, retry_after_seconds: float | None
+        self, endpoint: Endpoint, problem: str, attempts: int, retry_after_seconds: float | None
     ) -> ProviderUnavailable:
-        message = f"{problem} (attempt {attempts})"
+        message = f"{endpoint.name}: {problem} (attempt {attempts})"
         metadata = {
             "provider": self._config.name,
             "problem": problem,

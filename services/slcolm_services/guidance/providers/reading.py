@@ -13,6 +13,9 @@ from slcolm_services.guidance.usage import Prices, Usage
 
 _BYTES_PER_TOKEN = 4
 
+_MAX_TOKENS = 10**9
+"""More than any call can take: an endpoint that tells more has not counted."""
+
 
 class Unreadable(Exception):
     """There is no answer in what an endpoint sent with status 200.
@@ -99,4 +102,4 @@ def _text(value: object) -> str:
 
 def _count(holder: Mapping[str, Any], name: str) -> int | None:
     value = holder.get(name)
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= _MAX_TOKENS else None
