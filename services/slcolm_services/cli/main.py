@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -111,7 +112,9 @@ def main() -> None:
 def _report(error: SlcolmError) -> None:
     print_error(error)
     if "--json" in sys.argv[1:]:
-        emit_json(describe(error))
+        # Where the output itself cannot be written, stderr has said so.
+        with contextlib.suppress(OSError):
+            emit_json(describe(error))
 
 
 def _local(error: SlcolmClientError) -> RemoteError:

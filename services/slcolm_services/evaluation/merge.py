@@ -185,10 +185,10 @@ class _Seen:
         candidates = self._candidates
         missing = candidates.slm & (candidates.asked > 0) & np.isnan(candidates.slm_probability)
         if missing.any():
-            kind = candidates.triples[int(missing.argmax())].type
+            first = candidates.triples[int(missing.argmax())]
             problem = f"mode {self.policy.mode} needs the SLM's probability of every triple"
             raise InvalidInput(
-                f"{problem}: {kind} has none",
+                f"{problem}: {first.type} of {first.head!r} and {first.tail!r} has none",
                 violations=[FieldViolation("relations.probability", problem)],
             )
         return probability

@@ -21,6 +21,9 @@ ENTITY_FILTERS: tuple[EntityFilter, ...] = get_args(EntityFilter)
 
 DEFAULT_THRESHOLD = 0.6
 DEFAULT_RARE_BELOW = 40
+MAX_COUNT = 2**31 - 1
+"""Of training instances: what the wire can carry."""
+
 WEAK_TYPE_COUNT = 10
 """Size of K, as in the paper."""
 
@@ -93,16 +96,17 @@ class Policy:
             violations.append(FieldViolation("quorum", f"{self.quorum} is not in [0, 1]"))
         if self.mode is Mode.LEARNED and self.confidence is None:
             violations.append(FieldViolation("confidence", f"mode {self.mode} needs one"))
-        if self.rare_below < 0:
-            violations.append(FieldViolation("rare_below", f"{self.rare_below} is negative"))
+        if not 0 <= self.rare_below <= MAX_COUNT:
+            problem = f"{self.rare_below} is not from 0 to {MAX_COUNT}"
+            violations.append(FieldViolation("rare_below", problem))
         if self.entity_filter not in ENTITY_FILTERS:
             violations.append(
                 FieldViolation("entity_filter", f"{self.entity_filter!r} is not slm or text")
             )
         violations += [
-            FieldViolation(f"training_counts[{name!r}]", f"{count} is negative")
+            FieldViolation(f"training_counts[{name!r}]", f"{count} is not from 0 to {MAX_COUNT}")
             for name, count in self.training_counts.items()
-            if count < 0
+            if not 0 <= count <= MAX_COUNT
         ]
         if violations:
             raise DataInvalid("this is not a valid merge policy", violations=violations)

@@ -66,7 +66,8 @@ def understand(
             it; else the first stands.
 
     Raises:
-        DataInvalid: Two lines of one sentence differ in its text or in what the SLM said.
+        DataInvalid: Two lines of one sentence differ in its text, in what the SLM said or in what
+            is true.
     """
     ids = [{line.id for line in lines} for lines in files.values()]
     several = sum(map(len, ids)) > len(set[str]().union(*ids))
@@ -105,6 +106,7 @@ def _check_same_sentence(line: Recording, answers: Mapping[str, Recording], name
         for field, differs in (
             ("text", line.text != other.text),
             ("slm_triples", set(line.slm_triples) != set(other.slm_triples)),
+            ("gold_triples", set(line.gold_triples) != set(other.gold_triples)),
         ):
             if differs:
                 raise DataInvalid(

@@ -161,7 +161,7 @@ def test_of_equal_triples_the_most_probable_stands() -> None:
 
 @pytest.mark.parametrize("mode", [Mode.THRESHOLD, Mode.GATE])
 def test_a_missing_probability_is_refused_where_it_is_needed(mode: Mode) -> None:
-    with pytest.raises(InvalidInput, match="probability"):
+    with pytest.raises(InvalidInput, match="probability of every triple: common of 'a' and 'b'"):
         merge([Triple("a", "b", "common")], [], policy(mode))
 
 

@@ -104,6 +104,8 @@ def test_a_policy_that_was_changed_is_refused(tmp_path: Path) -> None:
         ('{"mode": "slm", "threshold": 1.5}', "threshold"),
         ('{"mode": "slm", "rare_below": true}', "rare_below"),
         ('{"mode": "slm", "rare_below": -1}', "rare_below"),
+        ('{"mode": "slm", "rare_below": 9999999999}', "rare_below"),
+        ('{"mode": "slm", "training_counts": {"a": 9999999999}}', "training_counts['a']"),
         ('{"mode": "slm", "weak_types": [1]}', "weak_types[0]"),
         ('{"mode": "slm", "training_counts": {"a": "b"}}', "training_counts['a']"),
         ('{"mode": "slm", "entity_filter": "none"}', "entity_filter"),

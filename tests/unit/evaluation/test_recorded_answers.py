@@ -73,6 +73,7 @@ def test_samples_of_an_llm_in_parts_go_on_counting() -> None:
     [
         replace(line("1", KNOWS), text="A B C"),
         replace(line("1", KNOWS), slm_triples=()),
+        replace(line("1", KNOWS), gold_triples=()),
     ],
 )
 def test_lines_that_do_not_belong_together_are_refused(other: Recording) -> None:
