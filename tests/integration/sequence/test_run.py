@@ -88,7 +88,7 @@ def test_online_prediction_takes_the_path_of_the_run(
 
 
 def test_one_text_that_is_too_long_fails_alone(client: Client, run: coordinator_pb2.Run) -> None:
-    predictions = client.predict({"long": "甲" * 30_000, "short": "甲为太守。"}, run_id=run.id)
+    predictions = client.predict({"long": "甲" * 1_000_001, "short": "甲为太守。"}, run_id=run.id)
 
     assert predictions[0].error is not None
     assert predictions[0].error.reason == "TEXT_TOO_LONG"
