@@ -2,7 +2,7 @@
 
 The files hold float32 weights. ONNX Runtime computes with them as they are. OpenVINO, an optional
 engine on the same files, rounds weights and operands of matrix products to bfloat16 and sums in
-float32, which processors with AMX or AVX512-BF16 do several times faster (decision 0016).
+float32, which processors with AMX or AVX512-BF16 do several times faster (decision 0018).
 
 Each run takes one thread, so that as many batches pass at once as threads call: on a CPU several
 narrow runs beat one wide one, which waits at every operator for its slowest thread. All callers

@@ -2,7 +2,7 @@
 
 Two graphs. The first reads the texts and scores every span; the decoder picks the entities; the
 second scores pairs of them on the same hidden states, so each text passes the encoder once and no
-more pairs are scored than there are (decision 0016).
+more pairs are scored than there are (decision 0018).
 """
 
 from __future__ import annotations
