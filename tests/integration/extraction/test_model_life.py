@@ -139,10 +139,13 @@ def heavier(folder: Path, rows: int) -> Path:
 def test_the_memory_of_models_that_are_let_go_is_free_again(
     config: ExtractionConfig, store: ArtifactStore, make_folder: FolderMaker
 ) -> None:
-    """Five models of 24 MB each, of which one is kept."""
+    """Seven models of 24 MB each, of which one is kept.
+
+    While a model is loaded there are two, and its file: so much may stay with the allocator.
+    """
     revisions = [
         store.put_folder("models", heavier(make_folder(), 2_000_000 + number))
-        for number in range(5)
+        for number in range(7)
     ]
     registry = Registry(store, config)
     registry.load(revisions[0])
@@ -154,4 +157,4 @@ def test_the_memory_of_models_that_are_let_go_is_free_again(
     gc.collect()
     grown = process.memory_info().rss - before
     assert registry.find_loaded(revisions[0]) is None
-    assert grown < 2 * 24_000_000
+    assert grown < 3 * 24_000_000
