@@ -5,9 +5,10 @@
 Two sizes of model with random weights: BERT-base (12 x 768) and the built-in encoder (4 x 256). In
 one process tree: SpERT's own algorithm, plain torch, ours in this process, ours through gRPC. Paths
 take turns, round by round, on the same sentences, so that a change of the machine's load meets all
-of them. Rates are medians over the rounds: gRPC callers send 16 sentences a call. Latencies are of
-calls with one sentence, all rounds together, with as many callers as the path says. Reference and
-ours in fp32 must find the same entities and relations in every sentence.
+of them. Rates are medians over the rounds; callers share the sentences of a round out in calls of at
+most 16, at least two calls each. Latencies are of calls with one sentence, all rounds together, with
+as many callers as the path says. Reference and ours in fp32 must find the same entities and
+relations in every sentence.
 
 The bound is what the matrix products of the model alone would take, on real tokens, at the rate
 that torch or numpy, whichever is faster, reaches on products of the model's shapes with every core.
@@ -49,8 +50,8 @@ from slcolm_services.training.dev import predict
 
 _CALLERS = (1, 4, 16, 64)
 _TEXTS_PER_CALL = 16
-_SINGLES = 32
-"""Sentences of a round that are sent one by one as well, for latencies; more with more callers."""
+_SINGLES = 24
+"""Sentences of a round that are also read one by one, for latencies; more with more callers."""
 
 Read = Callable[[Sequence[str]], list[Document]]
 
@@ -134,12 +135,13 @@ def measure_path(read: Read, texts: Sequence[str], into: Measured) -> list[Docum
 
 def measure_calls(address: str, texts: Sequence[str], callers: int, into: Measured) -> None:
     """One round of callers of the service."""
-    singles = [text for _ in range(max(1, callers // 4)) for text in texts[:_SINGLES]]
+    count = max(_SINGLES, 2 * callers)
+    singles = (list(texts) * -(-count // len(texts)))[:count]
     _, seconds = call_concurrently(address, singles, callers=callers, texts_per_call=1)
     into.seconds += seconds
-    # Every caller has several calls to make, or the rate would be that of the last one.
-    enough = list(texts) * -(-callers * _TEXTS_PER_CALL * 3 // len(texts))
-    rate, _ = call_concurrently(address, enough, callers=callers, texts_per_call=_TEXTS_PER_CALL)
+    # Every caller has a few calls to make, or the rate would be that of the last one.
+    per_call = max(1, min(_TEXTS_PER_CALL, len(texts) // (2 * callers)))
+    rate, _ = call_concurrently(address, texts, callers=callers, texts_per_call=per_call)
     into.rates.append(rate)
 
 
