@@ -263,13 +263,14 @@ def score(
         counts: From `count_strict`.
         training_counts: Instances in training data by relation type; a type that is not named has
             none. They decide between head, medium and tail.
-        samples: Bootstrap resamples for the intervals; 0 for none.
+        samples: Bootstrap resamples for the intervals; 0 for none, and a single sentence has none.
         seed: Of the resamples.
     """
     by_type = counts.matrix.by_type()
     matrix = counts.matrix.with_gold()
     totals = matrix.totals()
-    resampled = resample(matrix, samples, seed) if samples else None
+    # Resamples of one sentence are all the same: an interval of no width would lie.
+    resampled = resample(matrix, samples, seed) if samples and len(matrix.values) > 1 else None
     scored = total(matrix.by_type())
     return Scores(
         sentences=len(matrix.values),
@@ -299,6 +300,8 @@ def compare(
 ) -> Comparison:
     """Compare two systems on the same sentences, in the same order.
 
+    On a single sentence nothing is known of a difference: its interval is everything.
+
     Raises:
         InvalidInput: The counts are of different numbers of sentences or of different types.
     """
@@ -307,7 +310,9 @@ def compare(
         raise InvalidInput("two systems can only be compared on the same sentences and types")
     first, second = first.with_gold(), second.with_gold()
     pair = (first.totals(), second.totals())
-    resampled = (resample(first, samples, seed), resample(second, samples, seed))
+    resampled = None
+    if len(first.values) > 1:
+        resampled = (resample(first, samples, seed), resample(second, samples, seed))
     return Comparison(
         micro_f1=_difference(micro_f1, pair, resampled),
         macro_f1_pr=_difference(macro_f1_pr, pair, resampled),
@@ -318,12 +323,12 @@ def compare(
 def _difference(
     figure: Figure,
     pair: tuple[npt.ArrayLike, npt.ArrayLike],
-    resampled: tuple[FloatArray, FloatArray],
+    resampled: tuple[FloatArray, FloatArray] | None,
 ) -> Difference:
     baseline, candidate = (np.asarray(totals, dtype=np.float64) for totals in pair)
     return Difference(
         float(figure(candidate) - figure(baseline)),
-        interval(figure(resampled[1]) - figure(resampled[0])),
+        interval(figure(resampled[1]) - figure(resampled[0])) if resampled else Interval(-1.0, 1.0),
     )
 
 

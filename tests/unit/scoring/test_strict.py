@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.schema import RelationType, TaskSchema
 from slcolm_services.errors import InvalidInput
-from slcolm_services.scoring.counts import Counts
+from slcolm_services.scoring.counts import Counts, Interval
 from slcolm_services.scoring.strict import Scores, Sentence, compare, count_strict, score
 
 SCHEMA = TaskSchema(
@@ -158,6 +158,17 @@ def test_a_system_compared_with_itself_differs_by_nothing() -> None:
     counts = count_strict(gold, gold[:1], SCHEMA)
     difference = compare(counts, counts, samples=50).micro_f1
     assert (difference.value, difference.interval.low, difference.interval.high) == (0, 0, 0)
+
+
+def test_a_single_sentence_tells_nothing_of_chance() -> None:
+    gold, found = [[Triple("a", "b", "works_for")]], [[Triple("a", "b", "works_for")]]
+    scores = scored(gold, found, samples=50)
+    assert (scores.micro.f1, scores.micro.f1_interval) == (1.0, None)
+    assert scored(gold * 2, found * 2, samples=50).micro.f1_interval == Interval(1.0, 1.0)
+    nothing = count_strict(sentences(gold), [], SCHEMA)
+    everything = count_strict(sentences(gold), sentences(found), SCHEMA)
+    difference = compare(nothing, everything, samples=50).micro_f1
+    assert (difference.value, difference.interval) == (1.0, Interval(-1.0, 1.0))
 
 
 def test_systems_on_different_sentences_cannot_be_compared() -> None:
