@@ -28,9 +28,10 @@ from typing import Any, Self, TextIO
 
 import psutil
 import structlog
+import tomli_w
 
 from slcolm_client import connect, wait_until_ready
-from slcolm_services.errors import HomeInUse, ServiceUnavailable
+from slcolm_services.errors import ConfigInvalid, FieldViolation, HomeInUse, ServiceUnavailable
 from slcolm_services.runtime.service import NO_START
 
 _log = structlog.get_logger(__name__)
@@ -44,6 +45,23 @@ _LOG_TAIL_LINES = 8
 
 Settings = Mapping[str, Mapping[str, Any]]
 """Configuration section to key to value."""
+
+_OWN: Mapping[str, frozenset[str]] = {
+    "server": frozenset({"host", "port", "metrics_port", "parent_pid"}),
+    "training": frozenset({"store", "work_dir"}),
+    "extraction": frozenset({"store", "cache_dir"}),
+    "retrieval": frozenset({"folder", "qdrant_url"}),
+    "guidance": frozenset({"ledger_url"}),
+    "evaluation": frozenset(),
+    "coordinator": frozenset(
+        {"store", "database_url", "executor_id", *(f"{peer}_address" for peer in PEERS)}
+    ),
+}
+"""By section, the settings that say where a service listens, finds others and keeps its state."""
+_OWN_PROBLEM = (
+    "is decided by the home of the services; leave it out, or start each service on its own with "
+    "`slcolm serve`"
+)
 
 
 @dataclass
@@ -73,9 +91,12 @@ class Embedded:
 
     Args:
         home: Folder for all state; made where there is none.
-        settings: Configuration beside the defaults, by section, for example
-            `{"guidance": {"provider": "replay"}}`.
+        settings: Configuration by section, for example `{"guidance": {"provider": "replay"}}`.
+            It stands in the home as it is: keys are named by their variables.
         coordinator_port: Port of the coordinator; 0 takes a free one.
+
+    Raises:
+        ConfigInvalid: The settings are refused by `refuse_unusable`.
 
     Raises (on entering):
         HomeInUse: Another process tree works in the home.
@@ -87,6 +108,7 @@ class Embedded:
     ) -> None:
         self._home = home.absolute()
         self._settings = settings or {}
+        refuse_unusable(self._settings)
         self._coordinator_port = coordinator_port
         self._children: dict[str, _Child] = {}
         self._watch = _Watch(self._children)
@@ -152,7 +174,7 @@ class Embedded:
 
     def _role_settings(self, role: str) -> dict[str, dict[str, Any]]:
         home = self._home
-        defaults: dict[str, dict[str, Any]] = {
+        own: dict[str, dict[str, Any]] = {
             "training": {"store": str(home / "store"), "work_dir": str(home / "training")},
             "extraction": {"store": str(home / "store"), "cache_dir": str(home / "cache")},
             "retrieval": {"folder": str(home / "qdrant")},
@@ -171,12 +193,12 @@ class Embedded:
                 "parent_pid": os.getpid(),
                 **self._settings.get("server", {}),
             },
-            role: {**defaults[role], **self._settings.get(role, {})},
+            role: {**own[role], **self._settings.get(role, {})},
         }
 
     def _spawn(self, role: str, settings: Settings) -> None:
         config = self._home / "config" / f"{role}.toml"
-        config.write_text(to_toml(settings), encoding="utf-8")
+        config.write_text(tomli_w.dumps(settings), encoding="utf-8")
         log = self._home / "logs" / f"{role}.log"
         with log.open("a", encoding="utf-8") as stderr:
             process = subprocess.Popen(
@@ -325,13 +347,31 @@ def in_use(home: Path) -> bool:
     return False
 
 
-def to_toml(settings: Settings) -> str:
-    """Sections of scalars and lists of strings as TOML.
+def refuse_unusable(settings: Mapping[str, Any], *, place: str = "") -> None:
+    """Refuse sections that no service has, and settings that are not for the user to make.
 
-    JSON writes these values as TOML reads them.
+    Args:
+        settings: Configuration by section.
+        place: Where it stands, before the section's name.
+
+    Raises:
+        ConfigInvalid: `violations` names each.
     """
-    lines = []
-    for section, values in settings.items():
-        lines.append(f"[{section}]")
-        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"
+    violations = [
+        FieldViolation(place + where, problem)
+        for section, values in settings.items()
+        for where, problem in _unusable(section, values)
+    ]
+    if violations:
+        raise ConfigInvalid("the settings of the services cannot be used", violations=violations)
+
+
+def _unusable(section: str, values: object) -> Iterator[tuple[str, str]]:
+    """What is wrong with a section: where, and why."""
+    if section not in _OWN:
+        yield section, f"is no section; known are {', '.join(_OWN)}"
+    elif not isinstance(values, Mapping):
+        yield section, "must be a table"
+    else:
+        for key in sorted(_OWN[section] & values.keys()):
+            yield f"[{section}] {key}", _OWN_PROBLEM

@@ -9,7 +9,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,24 +23,25 @@ from slcolm_services.cli.options import (
     default_home,
     existing_file,
     guidance_options,
-    guidance_settings,
     omit_option,
     price_options,
 )
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.cli.selection import Examples
+from slcolm_services.cli.settings import config_option, configure
 from slcolm_services.corpus.files import replacing
 from slcolm_services.corpus.jsonl import read_documents
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.embedded import ledger_url
 from slcolm_services.errors import FieldViolation, InvalidInput, NotFound, SlcolmError
-from slcolm_services.guidance.config import GuidanceConfig
+from slcolm_services.guidance.config import REPLAY
 from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem, PromptOptions
 from slcolm_services.guidance.outcome import Outcome
 from slcolm_services.guidance.service import build_guidance
 from slcolm_services.guidance.usage import RunBudget
+from slcolm_services.runtime.config import Secret
 from slcolm_services.runtime.database import make_folder_of
 
 _CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
@@ -87,6 +88,7 @@ def _prompt_options(command: _CommandT) -> _CommandT:
 @click.command()
 @click.argument("file", type=existing_file)
 @click.option("--task", type=existing_file, required=True, help="Task schema.")
+@config_option
 @guidance_options
 @_prompt_options
 @budget_options
@@ -125,9 +127,7 @@ def guide(
     max_calls: int,
     max_tokens: int,
     max_cost: float,
-    prompt_price: float,
-    completion_price: float,
-    currency: str,
+    config_path: Path | None,
     samples: int,
     timeout_seconds: float,
     out: Path | None,
@@ -147,6 +147,8 @@ def guide(
         --guide openai --llm-model NAME --dry-run --show s17
       slcolm guide predictions.jsonl --task task.yaml --demonstrations train.jsonl \\
         --guide openai --llm-model NAME --max-tokens 2000000 --out answers.jsonl
+      slcolm guide predictions.jsonl --task task.yaml --config slcolm.toml --guide deepseek \\
+        --out answers.jsonl
     """
     if show and not dry_run:
         raise _wrong("--show", "goes with --dry-run")
@@ -164,18 +166,13 @@ def guide(
         omit_demonstrations="demonstrations" in omit,
         omit_prediction="prediction" in omit,
     )
-    settings = guidance_settings(**options)
-    settings |= {
-        "recordings": tuple(settings.get("recordings", ())),
-        "prompt_price": prompt_price,
-        "completion_price": completion_price,
-        "currency": currency,
-        "ledger_url": "sqlite://",
-    }
-    if settings["provider"] not in ("offline", "replay"):
-        settings["ledger_url"] = ledger_url(default_home())
-        make_folder_of(settings["ledger_url"])
-    work = _Work(build_guidance(GuidanceConfig(**settings)), items, schema, how, samples)
+    config = configure(config_path, **options).guidance
+    place = "sqlite://"
+    if config.provider not in ("offline", REPLAY):
+        place = ledger_url(default_home())
+        make_folder_of(place)
+    guidance = build_guidance(replace(config, ledger_url=Secret(place)))
+    work = _Work(guidance, items, schema, how, samples)
     if dry_run:
         asyncio.run(_opened(work, lambda: _preview(work, show, as_json=as_json)))
         return

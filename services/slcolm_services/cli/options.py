@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 import click
 
-from slcolm_services.errors import ConfigInvalid, FieldViolation
-
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 existing_file = click.Path(path_type=Path)
@@ -44,64 +42,28 @@ def guidance_options(command: CommandT) -> CommandT:
             click.option(
                 "--guide",
                 "provider",
-                type=click.Choice(["offline", "replay", "openai"]),
-                default="offline",
-                show_default=True,
-                help="Who guides: rules without any LLM, recorded answers, or an "
-                "OpenAI-compatible endpoint.",
+                metavar="NAME",
+                show_default="as --config says, else offline",
+                help="Who guides: offline (rules without any LLM), replay (recorded answers), "
+                "openai (the endpoint of --llm-model), or a model of --config.",
             ),
             click.option(
                 "--recordings",
                 type=existing_file,
                 multiple=True,
-                help="Recorded answers for --guide replay; may be repeated.",
+                help="Recorded answers for replay; may be repeated.",
             ),
-            click.option("--llm-base-url", help="Endpoint for --guide openai."),
-            click.option("--llm-model", help="Model name for --guide openai."),
+            click.option("--llm-base-url", help="OpenAI-compatible endpoint of openai."),
+            click.option("--llm-model", help="Model name of openai."),
             click.option(
                 "--llm-key-env",
-                default="OPENAI_API_KEY",
-                show_default=True,
-                help="Environment variable that holds the key.",
+                show_default="OPENAI_API_KEY",
+                help="Environment variable that holds the key of openai.",
             ),
         )
     ):
         command = option(command)
     return command
-
-
-def guidance_settings(
-    provider: str,
-    recordings: tuple[Path, ...],
-    llm_base_url: str | None,
-    llm_model: str | None,
-    llm_key_env: str,
-) -> dict[str, Any]:
-    """The `[guidance]` section for these options.
-
-    Raises:
-        ConfigInvalid: An option that the provider needs is missing.
-    """
-    settings: dict[str, Any] = {"provider": provider}
-    if provider == "replay":
-        if not recordings:
-            raise ConfigInvalid("--guide replay needs --recordings FILE")
-        missing = [path for path in recordings if not path.is_file()]
-        if missing:
-            raise ConfigInvalid(
-                "recordings cannot be read",
-                violations=[FieldViolation(str(path), "is not a file") for path in missing],
-            )
-        settings["recordings"] = [str(path.absolute()) for path in recordings]
-    elif recordings:
-        raise ConfigInvalid("--recordings goes with --guide replay only")
-    if provider == "openai":
-        if not llm_model:
-            raise ConfigInvalid("--guide openai needs --llm-model NAME")
-        settings |= {"model": llm_model, "api_key_env": llm_key_env}
-        if llm_base_url:
-            settings["base_url"] = llm_base_url
-    return settings
 
 
 def budget_options(command: CommandT) -> CommandT:

@@ -13,13 +13,13 @@ from slcolm_services.cli.options import (
     coordinator_option,
     existing_file,
     guidance_options,
-    guidance_settings,
     home_option,
     omit_option,
     price_options,
 )
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.cli.sequence import Asking, Sequence, execute
+from slcolm_services.cli.settings import config_option, configure, refuse_both
 from slcolm_services.cli.tables import print_report
 from slcolm_services.errors import FieldViolation, InvalidInput
 
@@ -35,13 +35,14 @@ from slcolm_services.errors import FieldViolation, InvalidInput
     required=True,
     help="Folder for report.html, report.json, merged.jsonl, run.json and model/.",
 )
+@config_option
 @guidance_options
 @click.option(
     "--also-guide",
     "other_providers",
     metavar="NAME",
     multiple=True,
-    help="Another provider of the guidance service whose answers are merged too; may be repeated.",
+    help="Who guides beside --guide; the answers of all are merged; may be repeated.",
 )
 @click.option(
     "--samples",
@@ -98,10 +99,8 @@ def run(
     max_calls: int,
     max_tokens: int,
     max_cost: float,
-    prompt_price: float,
-    completion_price: float,
-    currency: str,
     batch: bool,
+    config_path: Path | None,
     home: Path,
     coordinator: str | None,
     as_json: bool,
@@ -122,36 +121,37 @@ def run(
         --guide offline --out out/
       slcolm run ... --guide openai --llm-base-url http://localhost:8000/v1 --llm-model qwen3 \\
         --out out/
+      slcolm run ... --config slcolm.toml --guide local --also-guide deepseek --out out/
       slcolm run ... --guide replay --recordings dev-answers.jsonl \\
         --recordings test-answers.jsonl --out out/ --json
       slcolm run ... --guide openai --llm-model NAME --max-calls 500 --out out/
     """
+    refuse_both(config_path, coordinator)
     settings: dict[str, dict[str, Any]] = {}
+    # A coordinator's services are not known here: without a word, nothing is to be paid.
+    provider = guidance["provider"] or "offline"
     if coordinator is None:
-        if max_cost and not (prompt_price or completion_price):
-            problem = "needs --prompt-price or --completion-price"
+        configured = configure(config_path, other_providers=other_providers, **guidance)
+        settings, provider = configured.settings, configured.guidance.provider
+        if max_cost and not configured.priced:
+            problem = "needs --prompt-price or --completion-price, or prices in --config"
             raise InvalidInput(
                 f"--max-cost {problem}", violations=[FieldViolation("--max-cost", problem)]
             )
-        prices = {
-            "prompt_price": prompt_price,
-            "completion_price": completion_price,
-            "currency": currency,
-        }
-        settings["guidance"] = guidance_settings(**guidance) | prices
         if batch:
             # Whoever asks for batches says that the endpoint has them.
             settings["guidance"]["batches"] = True
         if encoder and Path(encoder).is_dir():
             encoder = str(Path(encoder).absolute())
-            settings["training"] = {"encoder_dirs": [encoder]}
+            training = settings.setdefault("training", {})
+            training["encoder_dirs"] = [*training.get("encoder_dirs", ()), encoder]
     sequence = Sequence(
         task=task,
         train=train,
         dev=dev,
         test=test,
         asking=Asking(
-            provider=guidance["provider"],
+            provider=provider,
             other_providers=other_providers,
             samples=samples,
             demonstrations=demonstrations,

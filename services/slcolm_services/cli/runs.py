@@ -14,10 +14,16 @@ from rich.table import Table
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_client import Client
-from slcolm_services.cli.options import coordinator_option, home_option
+from slcolm_services.cli.options import (
+    coordinator_option,
+    guidance_options,
+    home_option,
+    price_options,
+)
 from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.settings import config_option, configure, refuse_both
 from slcolm_services.cli.watching import follow
-from slcolm_services.embedded import Embedded, in_use, locked, run_database_url
+from slcolm_services.embedded import Embedded, Settings, in_use, locked, run_database_url
 
 if TYPE_CHECKING:
     from slcolm_services.coordinator.runs import Runs
@@ -39,11 +45,12 @@ def runs() -> None:
 
 
 @contextlib.contextmanager
-def _client(home: Path, coordinator: str | None) -> Iterator[Client]:
+def _client(home: Path, coordinator: str | None, settings: Settings) -> Iterator[Client]:
     """A client of the named coordinator, or of services started on the home for this command."""
     with contextlib.ExitStack() as cleanup:
         if coordinator is None:
-            coordinator = cleanup.enter_context(Embedded(home)).coordinator
+            services = Embedded(home, settings=settings)
+            coordinator = cleanup.enter_context(services).coordinator
         yield cleanup.enter_context(Client(coordinator))
 
 
@@ -112,19 +119,34 @@ def show_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) ->
 
 @runs.command("resume")
 @click.argument("run_id")
+@config_option
+@guidance_options
+@price_options
 @home_option
 @coordinator_option
 @json_option
-def resume_run(run_id: str, home: Path, coordinator: str | None, as_json: bool) -> None:
+def resume_run(
+    run_id: str,
+    *,
+    config_path: Path | None,
+    home: Path,
+    coordinator: str | None,
+    as_json: bool,
+    **guidance: Any,
+) -> None:
     """Go on with a failed, cancelled or interrupted run until it ends.
 
-    Stages that are done are not done again.
+    Stages that are done are not done again. Whom the run asks must be there again: give --config
+    and the options of the LLM as they were given to `slcolm run`.
 
     \b
-    Example:
+    Examples:
       slcolm runs resume 3f2a9c01b7de
+      slcolm runs resume 3f2a9c01b7de --config slcolm.toml
     """
-    with _client(home, coordinator) as client:
+    refuse_both(config_path, coordinator)
+    settings = {} if coordinator else configure(config_path, **guidance).settings
+    with _client(home, coordinator, settings) as client:
         client.resume_run(run_id)
         run = follow(client.watch_run(run_id), console(stderr=True))
     _print_run(run, as_json=as_json)

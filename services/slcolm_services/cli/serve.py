@@ -8,21 +8,13 @@ from pathlib import Path
 
 import click
 
+from slcolm_services.cli.roles import ROLES, config_type
 from slcolm_services.runtime.config import ServerConfig, load_section
 from slcolm_services.runtime.service import run_service
 
-_ROLES = {
-    "extraction": "ExtractionConfig",
-    "retrieval": "RetrievalConfig",
-    "guidance": "GuidanceConfig",
-    "evaluation": "EvaluationConfig",
-    "training": "TrainingConfig",
-    "coordinator": "CoordinatorConfig",
-}
-
 
 @click.command()
-@click.option("--role", type=click.Choice(list(_ROLES)), required=True, help="Which service.")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="Which service.")
 @click.option(
     "--config",
     "config_path",
@@ -40,13 +32,11 @@ def serve(role: str, config_path: Path | None, print_config: bool) -> None:
     Example:
       SLCOLM_SERVER_PORT=50051 slcolm serve --role extraction --config slcolm.toml
     """
-    room = f"slcolm_services.{role}"
-    config_type = getattr(importlib.import_module(f"{room}.config"), _ROLES[role])
     server = load_section(ServerConfig, "server", path=config_path, environ=os.environ)
-    config = load_section(config_type, role, path=config_path, environ=os.environ)
+    config = load_section(config_type(role), role, path=config_path, environ=os.environ)
     if print_config:
         click.echo(server)
         click.echo(config)
         return
-    service = importlib.import_module(f"{room}.service").build(config)
+    service = importlib.import_module(f"slcolm_services.{role}.service").build(config)
     run_service(service, server, role=role)

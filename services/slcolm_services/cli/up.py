@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from slcolm_services.cli.options import guidance_options, guidance_settings, home_option
+from slcolm_services.cli.options import guidance_options, home_option
 from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.settings import config_option, configure
 from slcolm_services.embedded import Embedded
 
 _CHECK_SECONDS = 1.0
@@ -24,22 +25,24 @@ _CHECK_SECONDS = 1.0
     show_default=True,
     help="Port of the coordinator; 0 takes a free one.",
 )
+@config_option
 @guidance_options
 @home_option
 @json_option
-def up(*, port: int, home: Path, as_json: bool, **guidance: Any) -> None:
+def up(*, port: int, config_path: Path | None, home: Path, as_json: bool, **guidance: Any) -> None:
     """Start every service on loopback and serve until Ctrl-C or SIGTERM.
 
     \b
     Examples:
       slcolm up
       slcolm up --guide openai --llm-base-url http://localhost:8000/v1 --llm-model qwen3
+      slcolm up --config slcolm.toml --guide deepseek
       slcolm run ... --coordinator 127.0.0.1:50050
     """
+    settings = configure(config_path, **guidance).settings
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    settings = {"guidance": guidance_settings(**guidance)}
     with Embedded(home, settings=settings, coordinator_port=port) as embedded:
         if as_json:
             emit_json({"services": embedded.addresses})

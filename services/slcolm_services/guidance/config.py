@@ -14,16 +14,19 @@ from slcolm_services.runtime.config import Secret
 
 OPENAI = "openai"
 """Name of the model that is configured without a table of its own."""
+REPLAY = "replay"
+"""Name of the provider of recorded answers."""
 
 ANSWER_FORMS = ("json_schema", "json_object", "plain")
 """Forms of answers that an endpoint may enforce, the strictest first."""
 
 # It may hold a password.
 _LEDGER_URL = Secret("sqlite:///slcolm-home/ledger.sqlite")
-_BUILT_IN = ("offline", "replay")
+_BUILT_IN = ("offline", REPLAY)
 _AUTO = "auto"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _URL = re.compile("https?://.", re.IGNORECASE)
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _OPENAI_HOST = "api.openai.com"
 _OWN_BODY = frozenset({"model", "messages", "stream", "n"})
 
@@ -204,11 +207,11 @@ class GuidanceConfig(ModelSettings, EndpointSettings):
             ConfigInvalid: With every value that cannot be used.
         """
         names = [model.name for model in self.models]
-        known = (*_BUILT_IN, OPENAI, *names)
+        known = self.provider_names()
         _check(
             "the guidance configuration cannot be used",
             ("provider", self.provider in known, f"must be one of {', '.join(known)}"),
-            ("recordings", self.provider != "replay" or self.recordings, "replay needs a file"),
+            ("recordings", self.provider != REPLAY or self.recordings, "replay needs a file"),
             (
                 "model",
                 self.provider != OPENAI or self.model or OPENAI in names,
@@ -227,6 +230,10 @@ class GuidanceConfig(ModelSettings, EndpointSettings):
             ("min_probability", 0 <= self.min_probability <= 1, "must be in [0, 1]"),
             *_not_negative(self, "max_cost", "max_calls", "max_tokens"),
         )
+
+    def provider_names(self) -> tuple[str, ...]:
+        """Names of providers: the built-in ones, whether they are set up or not, and the models."""
+        return tuple(dict.fromkeys((*_BUILT_IN, OPENAI, *(model.name for model in self.models))))
 
     def all_models(self) -> tuple[ModelConfig, ...]:
         """Every model: those of `models`, and the one that is configured without a table."""
@@ -272,6 +279,18 @@ def _model_checks(model: ModelSettings) -> Iterator[_Check]:
 def _endpoint_checks(endpoint: EndpointSettings) -> Iterator[_Check]:
     url = endpoint.base_url
     yield "base_url", not url or _URL.match(url), "must begin with http:// or https://"
+    # Both are shown, logged and kept.
+    yield (
+        "base_url",
+        "@" not in urlsplit(url).netloc,
+        "must hold no user and no password; api_key_env names the key",
+    )
+    variable = endpoint.api_key_env
+    yield (
+        "api_key_env",
+        not variable or _VARIABLE.fullmatch(variable),
+        "must be the name of an environment variable, never the key itself",
+    )
     yield "min_concurrency", endpoint.min_concurrency > 0, "must be positive"
     yield (
         "max_concurrency",

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 
@@ -116,8 +116,27 @@ class ServerConfig:
             raise ConfigInvalid("the server settings cannot be used", violations=violations)
 
 
+class Given(NamedTuple):
+    """A value that a setting was given.
+
+    Attributes:
+        name: The setting.
+        place: Where it was given, for people.
+        value: As TOML would have it.
+    """
+
+    name: str
+    place: str
+    value: Any
+
+
 def load_section(
-    cls: type[ConfigT], section: str, *, path: Path | None, environ: Mapping[str, str]
+    cls: type[ConfigT],
+    section: str,
+    *,
+    path: Path | None,
+    environ: Mapping[str, str],
+    options: Iterable[Given] = (),
 ) -> ConfigT:
     """Read a configuration class from a TOML section and the environment.
 
@@ -131,16 +150,31 @@ def load_section(
         section: Table of the file, and the middle of the environment's names.
         path: TOML file; None for none.
         environ: Environment variables.
+        options: What was said on the command line: it wins over the file.
 
     Raises:
         ConfigInvalid: The file cannot be read, a key is unknown or missing, or a value is of the
             wrong type or refused by the class; `violations` names each with its place.
     """
-    given = [*_from_file(section, path), *_from_environment(section, environ)]
+    given = [*_from_file(section, path), *options, *_from_environment(section, environ)]
     try:
         return _make(cls, given, f"[{section}] ")
     except ConfigInvalid as error:
         raise _invalid(section, error.violations) from error
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The sections of a TOML file.
+
+    Raises:
+        ConfigInvalid: The file cannot be read.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigInvalid(
+            f"{path} cannot be read: {error}", violations=[FieldViolation(str(path), str(error))]
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -148,11 +182,7 @@ class _FromEnvironment:
     text: str
 
 
-_Given = tuple[str, str, Any]
-"""Field name, place for people, value."""
-
-
-def _make(cls: type[ConfigT], given: Iterable[_Given], prefix: str) -> ConfigT:
+def _make(cls: type[ConfigT], given: Iterable[Given], prefix: str) -> ConfigT:
     """Make a dataclass of values in the order of their precedence, the last one wins.
 
     Args:
@@ -192,25 +222,19 @@ def _make(cls: type[ConfigT], given: Iterable[_Given], prefix: str) -> ConfigT:
         ) from error
 
 
-def _from_file(section: str, path: Path | None) -> list[_Given]:
+def _from_file(section: str, path: Path | None) -> list[Given]:
     if path is None:
         return []
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigInvalid(
-            f"{path} cannot be read: {error}", violations=[FieldViolation(str(path), str(error))]
-        ) from error
-    table = document.get(section, {})
+    table = read_file(path).get(section, {})
     if not isinstance(table, dict):
         raise _invalid(section, [FieldViolation(f"{path}: {section}", "must be a table")])
-    return [(name, f"{path}: [{section}] {name}", value) for name, value in table.items()]
+    return [Given(name, f"{path}: [{section}] {name}", value) for name, value in table.items()]
 
 
-def _from_environment(section: str, environ: Mapping[str, str]) -> list[_Given]:
+def _from_environment(section: str, environ: Mapping[str, str]) -> list[Given]:
     prefix = f"SLCOLM_{section.upper()}_"
     return [
-        (name.removeprefix(prefix).lower(), name, _FromEnvironment(environ[name]))
+        Given(name.removeprefix(prefix).lower(), name, _FromEnvironment(environ[name]))
         for name in sorted(environ)
         if name.startswith(prefix)
         and not _is_service_link(name.removeprefix(prefix), environ[name])
@@ -259,7 +283,7 @@ def _tables(raw: Any, kind: Any, place: str) -> tuple[Any, ...]:
     made, violations = [], []
     for index, table in enumerate(raw):
         prefix = f"{place}[{index}]."
-        given = [(name, prefix + name, value) for name, value in table.items()]
+        given = [Given(name, prefix + name, value) for name, value in table.items()]
         try:
             made.append(_make(kind, given, prefix))
         except ConfigInvalid as error:
