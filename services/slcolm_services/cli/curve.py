@@ -12,6 +12,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from slcolm_services.cli.answers import read_answers
 from slcolm_services.cli.options import existing_file, price_options
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.cli.selection import Examples
@@ -20,7 +21,7 @@ from slcolm_services.coordinator.routing import Outlook, route
 from slcolm_services.corpus.documents import Document, Entity
 from slcolm_services.corpus.files import replacing
 from slcolm_services.corpus.formats import read_any
-from slcolm_services.corpus.recordings import Recording, read_recordings
+from slcolm_services.corpus.recordings import Recording
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.corpus.stats import training_counts
@@ -133,7 +134,7 @@ def curve(
     documents = read_any(train, schema)
     counts = training_counts(documents, schema)
     chosen = _policy(policy_file, dev, slm_dev, schema, counts)
-    sentences = understand({str(recording): read_recordings(recording)}).sentences
+    sentences = understand({str(recording): read_answers(recording, schema)}).sentences
     if not any(line.gold for line in sentences):
         raise DataInvalid(
             "there is nothing to score by", violations=[FieldViolation(str(recording), "no gold")]
@@ -187,7 +188,7 @@ def _policy(
     path = dev or slm_dev
     if path is None:
         return default_policy(counts)
-    recorded = understand({str(path): read_recordings(path)})
+    recorded = understand({str(path): read_answers(path, schema, need_gold=True)})
     sentences = dev_sentences(recorded.sentences, schema, ["slm"])
     if slm_dev is not None:
         sentences = [

@@ -71,6 +71,24 @@ def test_the_curves_run_from_the_slm_to_everything(tmp_path: Path) -> None:
     assert not re.search(r"(src|href)=\"(?!data:)", html)
 
 
+def test_answers_recorded_as_text_alone_are_read(tmp_path: Path) -> None:
+    path = _recording(tmp_path / "r.jsonl")
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        said = [
+            dict(zip(("head", "tail", "type"), t, strict=True)) for t in line["strict_llm_triples"]
+        ]
+        line["llm_raw"] = json.dumps({"relations": said}, ensure_ascii=False)
+    raw = [{k: v for k, v in line.items() if k != "strict_llm_triples"} for line in lines]
+    curves = []
+    for content in (lines, raw):
+        path.write_text("\n".join(map(json.dumps, content)), encoding="utf-8")
+        result = CliRunner().invoke(curve, [*_arguments(path), "--orders", "20", "--json"])
+        assert result.exit_code == 0, result.output
+        curves.append(json.loads(result.stdout)["orders"]["routing"]["micro"])
+    assert curves[0] == curves[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"), [({"gold": False}, "no gold"), ({"prob": None}, "no probability")]
 )
