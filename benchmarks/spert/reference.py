@@ -21,7 +21,12 @@ from torch import Tensor
 from torch.nn.functional import gelu
 
 from slcolm_services.corpus.documents import Document
-from slcolm_services.model.decode import SpanPrediction, decode_relations, to_document
+from slcolm_services.model.decode import (
+    SpanPrediction,
+    candidate_pairs,
+    decode_relations,
+    to_document,
+)
 from slcolm_services.model.folder import ModelManifest
 from slcolm_services.model.tokenization import Encoded
 from slcolm_services.training.model import SpanModel
@@ -54,8 +59,8 @@ class SpertReference:
         classes = logits.argmax(dim=-1)
         kept = classes.nonzero()[:, 0]
         found = self._entities(logits[kept], spans[kept], classes[kept])
-        pairs = torch.cartesian_prod(torch.arange(len(kept)), torch.arange(len(kept)))
-        pairs = pairs.reshape(-1, 2)[(pairs.reshape(-1, 2).diff(dim=1) != 0)[:, 0]]
+        # All pairs, up to the bound that our decoder has.
+        pairs = torch.from_numpy(candidate_pairs(found))
         scores = self._classify_pairs(hidden, spans[kept], pooled[kept], pairs)
         relations = decode_relations(scores.numpy(), pairs.numpy(), self.manifest)
         return to_document("", text, encoded, found, relations)
