@@ -1,35 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import inspect
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from support import chat_server
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.guidance.items import GuideItem
-
-
-def _load_chat_server() -> ModuleType:
-    """The test server's module: tests are no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location(
-        "guidance_chat_server", Path(__file__).with_name("chat_server.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_chat_server = _load_chat_server()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,13 +35,13 @@ def _folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def chat() -> ModuleType:
     """The module of the chat server: behaviours and completions."""
-    return _chat_server
+    return chat_server
 
 
 @pytest.fixture
 def endpoint() -> Iterator[Any]:
     """A chat completions endpoint on loopback."""
-    with _chat_server.chat_server() as server:
+    with chat_server.chat_server() as server:
         yield server
 
 

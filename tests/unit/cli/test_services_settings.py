@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 import typing
 from pathlib import Path
@@ -99,6 +100,14 @@ def test_options_win_over_the_file_and_leave_the_rest_of_it(file: Path) -> None:
         "prompt_price": 2.0,
     }
     assert (found.guidance.model, found.guidance.prompt_price) == ("tiny", 2.0)
+
+
+def test_the_example_of_the_documentation_can_be_used(file: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "guidance.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"Several models,.*?```toml\n(.*?)```", text, re.DOTALL)
+    found = configured(file, example, other_providers=("deepseek",))
+    assert found.asked == ("local", "deepseek")
+    assert [len(model.endpoints) for model in found.guidance.models] == [1, 2]
 
 
 def test_a_price_counts_where_its_model_is_asked(file: Path) -> None:

@@ -169,6 +169,28 @@ def test_a_dry_run_tells_tokens_cost_and_what_is_shown(
     assert "cost at most" in table
 
 
+def test_a_model_of_a_file_has_its_own_prices(tmp_path: Path, task: str, predictions: str) -> None:
+    config = tmp_path / "slcolm.toml"
+    config.write_text(
+        """
+[guidance]
+currency = "CNY"
+[[guidance.models]]
+name = "hosted"
+model = "large"
+prompt_price = 10.0
+endpoints = [{base_url = "http://localhost:1/v1", api_key_env = ""}]
+""",
+        encoding="utf-8",
+    )
+    arguments = (predictions, "--task", task, "--dry-run", "--config", str(config))
+    report = as_json(*arguments, "--guide", "hosted")
+    assert (report["provider"], report["model"], report["currency"]) == ("hosted", "large", "CNY")
+    assert report["max_cost"] == pytest.approx(report["prompt_tokens"]["total"] * 10 / 1e6)
+    with pytest.raises(ConfigInvalid, match="known are offline, replay, openai, hosted"):
+        run(*arguments, "--guide", "other")
+
+
 def test_parts_of_the_prompt_can_be_left_out(task: str, predictions: str, train: str) -> None:
     arguments = (predictions, "--task", task, "--demonstrations", train, "--dry-run")
     full = as_json(*arguments)["prompt_tokens"]["total"]
