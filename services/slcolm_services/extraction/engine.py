@@ -45,7 +45,8 @@ class Extraction:
         document: The text with entities and relations, each with its probability.
         vector: float32[V], mean of the encoder states, L2-normalised.
         windows: Ranges of the text that were read one by one; none where it was read at once.
-        unseen_pairs: Ordered pairs of its entities that no window holds together.
+        unseen_pairs: Ordered pairs of its entities that no window holds together, or that were
+            beyond the bound on pairs of one.
     """
 
     document: Document
@@ -196,6 +197,7 @@ class Engine:
                     found.relations,
                 ),
                 found.vector,
+                unseen_pairs=found.unseen_pairs,
             )
             for sentence, found in zip(batch, results, strict=True)
         ]

@@ -87,6 +87,12 @@ def candidate_pairs(spans: Sequence[SpanPrediction]) -> NDArray[np.int64]:
     return kept[np.argwhere(differ)].astype(np.int64)
 
 
+def unseen_pairs(entities: int) -> int:
+    """Ordered pairs of so many entities of a text that `candidate_pairs` leaves out."""
+    paired = min(entities, MAX_PAIRED_SPANS)
+    return entities * (entities - 1) - paired * (paired - 1)
+
+
 def decode_relations(
     relation_logits: NDArray[np.float32], pairs: NDArray[np.int64], manifest: ModelManifest
 ) -> list[Relation]:

@@ -21,6 +21,7 @@ from slcolm_services.model.decode import (
     candidate_pairs,
     decode_entities,
     decode_relations,
+    unseen_pairs,
 )
 from slcolm_services.model.folder import ModelManifest
 from slcolm_services.model.graphs import Array, Graph, Precision, load_graph
@@ -43,11 +44,13 @@ class Found:
         spans: Entities.
         relations: Between the indexes of `spans`.
         vector: float32[V], mean of the encoder states, L2-normalised.
+        unseen_pairs: Ordered pairs of entities beyond the decoder's bound, which were not scored.
     """
 
     spans: list[SpanPrediction]
     relations: list[Relation]
     vector: NDArray[np.float32]
+    unseen_pairs: int = 0
 
 
 class Inference:
@@ -100,7 +103,7 @@ class Inference:
             for logits, encoded in zip(span_logits, texts, strict=True)
         ]
         return [
-            Found(found, relations, vector)
+            Found(found, relations, vector, unseen_pairs(len(found)))
             for found, relations, vector in zip(
                 spans, self._relations(hidden, spans), vectors, strict=True
             )

@@ -137,6 +137,7 @@ def test_many_entities_are_paired_up_to_the_bound(make_folder: FolderMaker) -> N
     (result,) = extracted(engine, "A" * 300)
     assert len(result.document.entities) == 300
     assert len(result.document.relations) == MAX_PAIRED_SPANS * (MAX_PAIRED_SPANS - 1)
+    assert result.unseen_pairs == 300 * 299 - len(result.document.relations)
 
 
 def test_threads_get_the_answers_to_their_own_texts(engine: Engine) -> None:
