@@ -82,7 +82,7 @@ class Setting:
         """Strict counts over some sentences."""
         lines = [self.recordings[row] for row in rows]
         return count_strict(
-            [Sentence(line.id, line.gold_triples) for line in lines],
+            [Sentence(line.id, line.gold_triples or ()) for line in lines],
             [Sentence(line.id, tuple(found)) for line, found in zip(lines, predicted, strict=True)],
             self.schema,
         )
@@ -202,7 +202,9 @@ def chosen_by_fold(
 def merged_by_fold(setting: Setting, answers: Predictions) -> Predictions:
     """Both merged by policies that are fitted on the other folds."""
     dev = [
-        DevSentence(line.id, line.gold_triples, {"slm": Evidence(line.slm_triples, {"llm": found})})
+        DevSentence(
+            line.id, line.gold_triples or (), {"slm": Evidence(line.slm_triples, {"llm": found})}
+        )
         for line, found in zip(setting.recordings, answers, strict=True)
     ]
     merged: Predictions = [()] * len(dev)
@@ -219,7 +221,7 @@ def findings(setting: Setting, threshold: float) -> dict[str, dict[str, int]]:
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for item, line in zip(setting.items, setting.recordings, strict=True):
         revised = revise(item, setting.schema, min_probability=threshold)
-        gold = set(line.gold_triples)
+        gold = set(line.gold_triples or ())
         for finding in revised.dropped:
             counts[finding.rule].update(dropped=1, rightly=int(finding.triple not in gold))
         for finding in revised.added:

@@ -144,7 +144,7 @@ def curve(
     calibration = chosen.calibration or Calibration()
     priced = [_price(line, schema, examples, calibration, prices) for line in sentences]
     bought = purchase(
-        {line.id: line.gold for line in sentences},
+        {line.id: line.gold or () for line in sentences},
         [evidence_of(line.answers, schema, chosen.entity_filter) for line in sentences],
         chosen,
         schema,
@@ -232,7 +232,7 @@ def _price(
         candidates={candidate.type: candidate.score for candidate in item.candidates},
     )
     prompt = _prompt_tokens(recorded, item, schema)
-    answer = estimate_tokens(recorded.llm_raw)
+    answer = estimate_tokens(recorded.llm_raw or "")
     return _Priced(outlook, prompt + answer, prices.cost(prompt=prompt, completion=answer))
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.output import console, emit_json, json_option, number_of
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.formats import CheckReport, check_file, convert, read_with_repairs
 from slcolm_services.corpus.leakage import find_leakage
@@ -130,7 +130,7 @@ def convert_(source: Path, target: Path, task: Path | None, as_json: bool) -> No
         emit_json({"file": str(target), "documents": documents, "repairs": dict(repairs)})
         return
     out = console()
-    out.print(f"[green]{documents} documents[/] written to {escape(str(target))}")
+    out.print(f"[green]{number_of(documents, 'document')}[/] written to {escape(str(target))}")
     _print_repairs(out, repairs)
 
 
@@ -205,9 +205,11 @@ def _print_report(out: Console, report: CheckReport, *, failed: bool) -> None:
     _print_repairs(out, report.repairs)
     verdict = "[bold red]not usable[/]" if failed else "[bold green]fine[/]"
     out.print(
-        f"{verdict} {escape(report.path)} ({report.format}): {report.documents} documents, "
-        f"{report.entities} entities, {report.relations} relations; "
-        f"{len(report.errors)} errors, {len(report.warnings)} warnings",
+        f"{verdict} {escape(report.path)} ({report.format}): "
+        f"{number_of(report.documents, 'document')}, "
+        f"{number_of(report.entities, 'entity', 'entities')}, "
+        f"{number_of(report.relations, 'relation')}; "
+        f"{number_of(len(report.errors), 'error')}, {number_of(len(report.warnings), 'warning')}",
         soft_wrap=True,
     )
 

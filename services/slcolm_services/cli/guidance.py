@@ -10,10 +10,10 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from slcolm_services.cli.answers import recordings_of
 from slcolm_services.cli.guided_json import parsed_json
 from slcolm_services.cli.options import existing_file
 from slcolm_services.cli.output import console, emit_json, json_option
-from slcolm_services.corpus.recordings import read_recordings
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.guidance.parse import ParsedAnswer, parse_answer
 
@@ -40,24 +40,31 @@ def parse(file: Path, task: Path, *, as_json: bool) -> None:
       slcolm guidance parse recording.jsonl --task task.yaml --json
     """
     schema = read_schema(task)
-    recordings = read_recordings(file)
-    answers = [parse_answer(line.llm_raw, line.text, schema) for line in recordings]
+    recordings = recordings_of(file)
+    answers = [
+        None if line.llm_raw is None else parse_answer(line.llm_raw, line.text, schema)
+        for line in recordings
+    ]
     if as_json:
         pairs = zip(recordings, answers, strict=True)
         items = [
-            {"id": line.id, "occurrence": line.occurrence, **parsed_json(answer)}
+            {"id": line.id, "occurrence": line.occurrence}
+            | ({"answered": False} if answer is None else parsed_json(answer))
             for line, answer in pairs
         ]
         emit_json({"items": items})
-    else:
-        _print_summary(answers)
+        return
+    given = [answer for answer in answers if answer is not None]
+    _print_summary(given, unanswered=len(answers) - len(given))
 
 
-def _print_summary(answers: list[ParsedAnswer]) -> None:
+def _print_summary(answers: list[ParsedAnswer], unanswered: int) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
     table.add_column("count", justify="right")
     table.add_row("answers", str(len(answers)))
+    if unanswered:
+        table.add_row("without an answer", str(unanswered))
     table.add_row("usable", str(sum(answer.usable for answer in answers)))
     table.add_row("triples", str(sum(len(answer.triples) for answer in answers)))
     for heading, counts in (

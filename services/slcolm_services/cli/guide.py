@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ import click
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from slcolm_services.cli.guided_json import outcome_json
+from slcolm_services.cli.guided_json import as_line, recording_json
 from slcolm_services.cli.options import (
     budget_options,
     default_home,
@@ -26,15 +25,16 @@ from slcolm_services.cli.options import (
     omit_option,
     price_options,
 )
-from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.output import console, emit_json, json_option, number_of
 from slcolm_services.cli.selection import Examples
 from slcolm_services.cli.settings import config_option, configure
-from slcolm_services.corpus.files import replacing
+from slcolm_services.corpus.documents import Document
+from slcolm_services.corpus.files import check_writable, replacing
 from slcolm_services.corpus.jsonl import read_documents
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.embedded import ledger_url
-from slcolm_services.errors import FieldViolation, InvalidInput, NotFound, SlcolmError
+from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput, NotFound, SlcolmError
 from slcolm_services.guidance.config import REPLAY
 from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem, PromptOptions
@@ -109,9 +109,15 @@ def _prompt_options(command: _CommandT) -> _CommandT:
     help="Longest time for one sample of all texts, in seconds.",
 )
 @click.option(
+    "--gold",
+    type=existing_file,
+    help="What is true of the texts (native JSONL, by id): recorded beside the answers, so that "
+    "`slcolm policy fit` can learn from them.",
+)
+@click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="JSONL with an answer a line; appears whole or not at all.",
+    type=click.Path(path_type=Path),
+    help="Recordings, an answer a line, for `slcolm policy`; appears whole or not at all.",
 )
 @click.option("--dry-run", is_flag=True, help="Send nothing: tell how much would be sent.")
 @click.option("--show", metavar="ID", help="With --dry-run: show the messages for this text.")
@@ -130,6 +136,7 @@ def guide(
     config_path: Path | None,
     samples: int,
     timeout_seconds: float,
+    gold: Path | None,
     out: Path | None,
     show: str | None,
     dry_run: bool,
@@ -139,7 +146,8 @@ def guide(
     """Have the predictions of FILE (native JSONL) revised by an LLM.
 
     Paid answers are kept in the ledger of $SLCOLM_HOME or ~/.slcolm and not paid for again: a
-    command that was interrupted is gone on with by giving it again.
+    command that was interrupted is gone on with by giving it again. Where some texts have no
+    answer, the others are written all the same and the exit status is 1.
 
     \b
     Examples:
@@ -149,6 +157,8 @@ def guide(
         --guide openai --llm-model NAME --max-tokens 2000000 --out answers.jsonl
       slcolm guide predictions.jsonl --task task.yaml --config slcolm.toml --guide deepseek \\
         --out answers.jsonl
+      slcolm guide dev_predictions.jsonl --task task.yaml --gold dev.jsonl --guide openai \\
+        --llm-model NAME --out dev_answers.jsonl
     """
     if show and not dry_run:
         raise _wrong("--show", "goes with --dry-run")
@@ -156,6 +166,7 @@ def guide(
         raise _wrong("--out", "is needed, or --json, or --dry-run")
     schema = read_schema(task)
     documents = read_documents(file, schema)
+    true = _gold_of(documents, gold, schema) if gold else {}
     items = [GuideItem(document) for document in documents]
     if demonstrations:
         examples = Examples(read_documents(demonstrations, schema), schema)
@@ -167,6 +178,8 @@ def guide(
         omit_prediction="prediction" in omit,
     )
     config = configure(config_path, **options).guidance
+    if out and not dry_run:
+        check_writable(out)
     place = "sqlite://"
     if config.provider not in ("offline", REPLAY):
         place = ledger_url(default_home())
@@ -178,7 +191,30 @@ def guide(
         return
     budget = RunBudget(max_calls, max_tokens, max_cost)
     answers = asyncio.run(_opened(work, lambda: _guide(work, budget, timeout_seconds)))
-    _deliver(answers, out, as_json=as_json)
+    if _deliver(answers, true, out, as_json=as_json):
+        click.get_current_context().exit(1)
+
+
+def _gold_of(documents: Sequence[Document], path: Path, schema: TaskSchema) -> dict[str, Document]:
+    """What is true of each text.
+
+    Raises:
+        DataInvalid: The file cannot be read, or has another text or none for an id.
+    """
+    gold = {document.id: document for document in read_documents(path, schema)}
+    violations = []
+    for document in documents:
+        true = gold.get(document.id)
+        if true is None:
+            violations.append(FieldViolation(f"--gold {document.id}", "is missing"))
+        elif true.text != document.text:
+            violations.append(FieldViolation(f"--gold {document.id}", "has another text"))
+    if violations:
+        wrong = number_of(len(violations), "text")
+        raise DataInvalid(
+            f"{path} does not tell what is true of {wrong}", violations=violations[:_SHOWN_FAILURES]
+        )
+    return gold
 
 
 async def _opened(work: _Work, do: Callable[[], Any]) -> Any:
@@ -216,11 +252,15 @@ async def _guide(
 
 def _deliver(
     answers: Sequence[tuple[int, GuideItem, Outcome]],
+    gold: Mapping[str, Document],
     out: Path | None,
     *,
     as_json: bool,
-) -> None:
+) -> bool:
     """Write the answers and tell how it went.
+
+    Returns:
+        Whether answers are missing.
 
     Raises:
         SlcolmError: No text was answered: the first error.
@@ -233,16 +273,17 @@ def _deliver(
     if failures and len(failures) == len(answers):
         raise failures[0][1]
     lines = [
-        {"id": item.prediction.id, "sample": sample} | outcome_json(outcome, item.prediction.text)
+        recording_json(item.prediction, sample, outcome, gold.get(item.prediction.id))
         for sample, item, outcome in answers
     ]
     if out:
         with replacing(out) as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            file.writelines(map(as_line, lines))
     if as_json:
         emit_json({"items": lines})
     else:
         _print_summary(answers, failures, out)
+    return bool(failures)
 
 
 def _print_summary(
@@ -256,16 +297,18 @@ def _print_summary(
     spent = sum((outcome.usage.calls for outcome in done), 0)
     unusable = sum(not outcome.parsed.usable for outcome in done)
     console().print(
-        f"{len(done)} answers ({spent} paid for now, {unusable} unusable): {told}"
+        f"{number_of(len(done), 'answer')} ({spent} paid for now, {unusable} unusable): {told}"
         f" -> {escape(str(out))}"
     )
     if any(outcome.provider.offline_rules for outcome in done):
         console().print("written by offline rules: no language model was asked")
     if failures:
         stderr = console(stderr=True)
-        stderr.print(f"[bold yellow]without an answer[/]: {len(failures)}")
+        stderr.print(f"[bold yellow]without an answer[/]: {len(failures)} of {len(answers)}")
         for name, error in failures[:_SHOWN_FAILURES]:
             stderr.print(f"  {escape(name)}: {escape(error.message)} ({error.reason})")
+        if len(failures) > _SHOWN_FAILURES:
+            stderr.print(f"  and {len(failures) - _SHOWN_FAILURES} more (--json lists all)")
 
 
 async def _preview(work: _Work, show: str | None, *, as_json: bool) -> None:
@@ -322,7 +365,10 @@ def _print_preview(report: dict[str, Any]) -> None:
         click.echo(f"[{message['role']}]\n{message['content']}\n")
     tokens = report["prompt_tokens"]
     asked = f"{report['provider']} {report['model']}".strip()
-    click.echo(f"{report['prompts']} prompts for {asked}; {report['answered']} answered already")
+    click.echo(
+        f"{number_of(report['prompts'], 'prompt')} for {asked};"
+        f" {report['answered']} answered already"
+    )
     click.echo(
         f"prompt tokens (estimated): {tokens['min']} to {tokens['max']}, median"
         f" {tokens['median']:g}, {tokens['total']} in all"

@@ -14,7 +14,7 @@ from rich import box
 from rich.table import Table
 
 from slcolm_services.cli.options import CommandT, existing_file, home_option
-from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.output import console, emit_json, json_option, number_of
 from slcolm_services.embedded import ledger_url
 from slcolm_services.errors import NotFound
 from slcolm_services.guidance.entries import Spending
@@ -95,7 +95,7 @@ def export_command(
     if as_json:
         emit_json({"answers": count})
     else:
-        console().print(f"{count} answers written")
+        console().print(f"{number_of(count, 'answer')} written")
 
 
 @ledger.command("import")
@@ -118,7 +118,9 @@ def import_command(files: Sequence[Path], url: str | None, home: Path, *, as_jso
     if as_json:
         emit_json(asdict(imported))
     else:
-        console().print(f"{imported.answers} answers imported, {imported.known} known already")
+        console().print(
+            f"{number_of(imported.answers, 'answer')} imported, {imported.known} known already"
+        )
 
 
 def _existing(url: str | None, home: Path) -> Ledger:

@@ -22,6 +22,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=False)
 
 
+def number_of(count: int, singular: str, plural: str = "") -> str:
+    """A count with its word: 1 text, 2 texts. `plural` is for words that take more than an s."""
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
+
+
 def emit_json(value: object) -> None:
     """Print `value` as one JSON document on stdout, Chinese as it is."""
     json.dump(value, sys.stdout, ensure_ascii=False, indent=2, sort_keys=False)

@@ -10,9 +10,9 @@ from typing import Any
 import click
 from rich.markup import escape
 
-from slcolm_services.cli.answers import read_answers
+from slcolm_services.cli.answers import how_read, read_answers
 from slcolm_services.cli.options import existing_file
-from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.output import console, emit_json, json_option, number_of
 from slcolm_services.cli.policy_tables import (
     fitted_policies_table,
     print_fit,
@@ -134,13 +134,13 @@ def fit(
     if as_json:
         emit_json(
             {
-                "reading": recorded.reading,
+                "reading": how_read(recorded),
                 "policy": policy_json(fitted.policy, told),
                 "trials": [trial_figures(trial) for trial in fitted.trials],
             }
         )
         return
-    console().print(f"Read: {escape(recorded.reading)}")
+    console().print(f"Read: {escape(how_read(recorded))}")
     print_fit(console(), fitted)
     console().print(f"Written to {escape(str(out))}")
 
@@ -190,14 +190,14 @@ def apply(
             file.write(json.dumps(content, ensure_ascii=False) + "\n")
     systems = {}
     if any(line.gold for line in lines):
-        gold = [Sentence(line.id, line.gold) for line in lines]
+        gold = [Sentence(line.id, line.gold or ()) for line in lines]
         found = results(evidence, chosen, schema, recorded.sources)
         systems = score_systems(gold, found, schema, chosen.training_counts, _SAMPLES)
     count = sum(map(len, merged))
     if as_json:
         emit_json(
             {
-                "reading": recorded.reading,
+                "reading": how_read(recorded),
                 "sentences": len(lines),
                 "triples": count,
                 "policy_digest": chosen.digest,
@@ -206,11 +206,12 @@ def apply(
             }
         )
         return
-    console().print(f"Read: {escape(recorded.reading)}")
+    console().print(f"Read: {escape(how_read(recorded))}")
     if systems:
         print_systems(console(), systems)
     console().print(
-        f"{count} triples in {len(lines)} sentences by [bold]{chosen.mode}[/], "
+        f"{number_of(count, 'triple')} in {number_of(len(lines), 'sentence')}"
+        f" by [bold]{chosen.mode}[/], "
         f"written to {escape(str(out))}"
     )
 
@@ -259,14 +260,14 @@ def crossvalidate(
     if as_json:
         emit_json(
             {
-                "reading": recorded.reading,
+                "reading": how_read(recorded),
                 "sentences": len(recorded.sentences),
                 "policies": [policy_json(fitted) for fitted in found.policies],
                 "systems": systems_json(found.systems),
             }
         )
         return
-    console().print(f"Read: {escape(recorded.reading)}")
+    console().print(f"Read: {escape(how_read(recorded))}")
     console().print(fitted_policies_table(found.policies))
     print_systems(console(), found.systems)
 

@@ -12,7 +12,7 @@ import click
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.output import console, emit_json, json_option, number_of
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.files import read_bytes
 from slcolm_services.corpus.jsonl import scan, write_documents
@@ -170,7 +170,8 @@ def _report(
         )
         return
     console().print(
-        f"{len(found)} texts, {entities} entities, {relations} relations "
+        f"{number_of(len(found), 'text')}, {number_of(entities, 'entity', 'entities')}, "
+        f"{number_of(relations, 'relation')} "
         f"-> {escape(str(output))} ({seconds:.1f} s)"
     )
     if in_windows:
@@ -180,7 +181,7 @@ def _report(
         )
     if failures:
         out = console(stderr=True)
-        out.print(f"[bold yellow]left out[/]: {len(failures)} problems")
+        out.print(f"[bold yellow]left out[/]: {number_of(len(failures), 'problem')}")
         for problem in failures[:_SHOWN_FAILURES]:
             out.print(f"  {escape(str(problem.violation()))}")
         if len(failures) > _SHOWN_FAILURES:

@@ -10,12 +10,12 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
-from slcolm_services.cli.answers import read_answers
+from slcolm_services.cli.answers import read_answers, recordings_of
 from slcolm_services.cli.curve import curve
 from slcolm_services.cli.options import existing_file
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.corpus.formats import read_any
-from slcolm_services.corpus.recordings import Recording, read_recordings
+from slcolm_services.corpus.recordings import Recording
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.corpus.stats import training_counts
@@ -70,7 +70,10 @@ def score(
     paths = _by_stem(files)
     if protocol == "paper":
         types = [kind.name for kind in schema.relation_types]
-        runs = {name: score_paper(read_recordings(path), types) for name, path in paths.items()}
+        runs = {
+            name: score_paper(recordings_of(path, need_gold=True), types)
+            for name, path in paths.items()
+        }
     else:
         lines = {name: read_answers(path, schema, need_gold=True) for name, path in paths.items()}
         runs = _score_strict(lines, schema, train, dev)

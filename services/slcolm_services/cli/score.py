@@ -11,7 +11,7 @@ import click
 from rich.markup import escape
 
 from slcolm_services.cli.options import existing_file
-from slcolm_services.cli.output import console, emit_json, json_option
+from slcolm_services.cli.output import console, emit_json, json_option, number_of
 from slcolm_services.cli.score_tables import (
     print_comparison,
     print_judged,
@@ -121,6 +121,7 @@ def score(
         raise click.UsageError("--baseline needs resamples: --bootstrap must be above 0")
     schema = read_schema(task)
     documents = read_any(gold, schema)
+    _check_gold(documents, gold, protocol)
     matched = _match(documents, read_predictions(pred), "--pred")
     if protocol == "span":
         _show_spans(matched, *_score_spans(matched, schema), as_json=as_json)
@@ -146,6 +147,22 @@ def score(
     if other and comparison:
         _print_ids(other.matched)
         print_comparison(console(), comparison, other.scores, this.scores)
+
+
+def _check_gold(gold: Sequence[Document], path: Path, protocol: str) -> None:
+    """Check that there is something to find.
+
+    Raises:
+        DataInvalid: No document has a relation or, in the span protocol, an entity.
+    """
+    what = "relation" if protocol == "strict" else "entity"
+    if not any(
+        document.relations if protocol == "strict" else document.entities for document in gold
+    ):
+        raise DataInvalid(
+            f"{path} has no {what}: there is nothing to score by",
+            violations=[FieldViolation("--gold", f"no document has any {what}")],
+        )
 
 
 def _match(gold: list[Document], predictions: Sequence[Prediction], option: str) -> _Matched:
@@ -178,7 +195,7 @@ def _match(gold: list[Document], predictions: Sequence[Prediction], option: str)
     ]
     if strangers:
         raise DataInvalid(
-            f"{len(strangers)} predictions of {option} are about another text than gold",
+            f"{number_of(len(strangers), 'prediction')} of {option}: about another text than gold",
             violations=[
                 FieldViolation(f"{option} {name}", "has another text than gold has")
                 for name in strangers[:_IDS_SHOWN]
@@ -220,7 +237,8 @@ def _score_spans(matched: _Matched, schema: TaskSchema) -> tuple[SpanScores, Ner
     bare = [prediction.id for prediction in matched.predictions if prediction.document is None]
     if bare:
         raise DataInvalid(
-            f"{len(bare)} predictions have no entities with offsets; the span protocol needs them",
+            f"{number_of(len(bare), 'prediction')} without offsets of entities, which the span"
+            " protocol needs",
             violations=[
                 FieldViolation(f"prediction {name}", "has triples alone")
                 for name in bare[:_IDS_SHOWN]
@@ -247,12 +265,13 @@ def _ids_json(matched: _Matched) -> dict[str, list[str]]:
 
 def _print_ids(matched: _Matched) -> None:
     out = console(stderr=True)
-    for ids, meaning in (
-        (matched.gold_only, "gold sentences have no prediction; nothing counts as predicted there"),
-        (matched.prediction_only, "predictions belong to no gold sentence and are left out"),
+    for ids, what, meaning in (
+        (matched.gold_only, "gold sentence", "without a prediction: nothing counts as predicted"),
+        (matched.prediction_only, "prediction", "of no gold sentence, left out"),
     ):
         if ids:
             more = ", ..." if len(ids) > _IDS_SHOWN else ""
             out.print(
-                f"[yellow]note[/] {len(ids)} {meaning}: {escape(', '.join(ids[:_IDS_SHOWN]))}{more}"
+                f"[yellow]note[/] {number_of(len(ids), what)} {meaning}: "
+                f"{escape(', '.join(ids[:_IDS_SHOWN]))}{more}"
             )

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from slcolm_services.cli.output import number_of
 from slcolm_services.scoring.counts import Counts, Interval
 from slcolm_services.scoring.ner import NerScores
 from slcolm_services.scoring.reliability import Judged, precision_recall, reliability
@@ -27,18 +28,20 @@ def print_strict(out: Console, scores: Scores, *, counted: bool = True) -> None:
     out.print(_totals_table(scores, with_buckets=counted))
     out.print(_types_table(scores, counted=counted))
     for count, meaning in (
-        (scores.without_gold, "predictions have a relation type that gold does not have"),
-        (scores.off_schema, "predictions have a label outside the schema"),
-        (scores.same_mention, "predictions have the same head and tail"),
+        (scores.without_gold, "with a relation type that gold does not have"),
+        (scores.off_schema, "with a label outside the schema"),
+        (scores.same_mention, "with the same head and tail"),
     ):
         if count:
-            out.print(f"{count} {meaning}; they are left out.")
+            out.print(f"{number_of(count, 'prediction')} {meaning}, left out")
 
 
 def _totals_table(scores: Scores, *, with_buckets: bool) -> Table:
-    table = _table(f"Relations, strict, {scores.sentences} sentences, in %", "", "P", "R", "F1")
+    table = _table(
+        f"Relations, strict, {number_of(scores.sentences, 'sentence')}, in %", "", "P", "R", "F1"
+    )
     table.add_column("95 %", justify="right")
-    table.add_column("right/found/gold", justify="right")
+    table.add_column("correct/predicted/gold", justify="right")
     micro, macro = scores.micro, scores.macro
     counts = scores.counts
     totals = f"{counts.correct}/{counts.predicted}/{counts.gold}"
@@ -89,9 +92,12 @@ def print_judged(out: Console, judged: Judged) -> None:
     if found is None:
         return
     table = _table(
-        f"Probabilities of {found.count} predictions, in %", "above, up to", "predicted", "mean"
+        f"Probabilities of {number_of(found.count, 'prediction')}, in %",
+        "above, up to",
+        "predicted",
+        "mean",
     )
-    table.add_column("right", justify="right")
+    table.add_column("correct", justify="right")
     for item in found.bins:
         table.add_row(
             f"{100 * item.low:.0f}-{100 * item.high:.0f}",
@@ -142,7 +148,7 @@ def print_spans(out: Console, scores: SpanScores, ner: NerScores) -> None:
 def _ner_table(scores: NerScores) -> Table:
     table = _table("Entities by the schemes of SemEval 2013, in %", "scheme", "P", "R", "F1")
     # One column: five would not fit a narrow terminal.
-    table.add_column("right/wrong/partial/missed/spurious", justify="right")
+    table.add_column("correct/incorrect/partial/\nmissed/spurious", justify="right")
     for scheme, counts in scores.by_scheme().items():
         figures = counts.prf()
         table.add_row(

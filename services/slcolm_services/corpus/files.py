@@ -65,6 +65,19 @@ def _encoding_problem(start: bytes) -> str | None:
     return None
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out whether `replacing` can write a file, before its content is worked for.
+
+    Folders on the way are made, and stay.
+
+    Raises:
+        InvalidInput: The path is no regular file, or nothing can be written there.
+    """
+    file, temporary = _open_beside(path, _target(path))
+    file.close()
+    temporary.unlink()
+
+
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     """Write a UTF-8 text file that appears whole or not at all.
@@ -78,15 +91,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     Raises:
         InvalidInput: The path is no regular file, or it cannot be written: a full disk, for one.
     """
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
-        raise InvalidInput(f"{path} cannot be written: it is a folder or a device, not a file")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file = temporary.open("x", encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
+    target = _target(path)
+    file, temporary = _open_beside(path, target)
     try:
         with file:
             yield file
@@ -99,3 +105,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """The file that is to be written, links followed."""
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        raise InvalidInput(f"{path} cannot be written: it is a folder or a device, not a file")
+    return target
+
+
+def _open_beside(path: str | os.PathLike[str], target: Path) -> tuple[TextIO, Path]:
+    """A new file beside `target`, open; `path` is the target's name in errors."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return temporary.open("x", encoding="utf-8", newline="\n"), temporary
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error

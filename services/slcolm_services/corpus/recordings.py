@@ -1,14 +1,15 @@
 """Recordings: what a model was asked about a sentence, what it answered, and what is true.
 
-A recording is one JSON object a line. Only `id`, `text` and `llm_raw` are always there; a line that
-is to be scored also holds the gold data and the small model's prediction.
+A recording is one JSON object a line. Only `id`, `text` and `llm_raw` are always there, the last of
+them null where nobody answered; a line that is to be merged also holds the small model's
+prediction, and one that is to be scored the gold data. `slcolm guide` writes all of it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,12 +44,14 @@ class Recording:
     Attributes:
         id: Name of the sentence. It may stand on several lines: the sentence was asked again.
         text: The sentence.
-        llm_raw: The answer. Where an object was recorded in place of a text, that object as JSON.
+        llm_raw: The answer as it came. Where an object was recorded in place of a text, that object
+            as JSON. None where there is no answer: asking failed.
         prompt: What was asked, as one text; empty where the line does not say.
         occurrence: Which answer to the sentence this is, counted from 0.
         answer_is_object: Whether an object was recorded in place of the answer's text.
         gold_entities: True mentions, repeated mentions included.
-        gold_triples: True triples, repeated ones included, without probabilities.
+        gold_triples: True triples, repeated ones included, without probabilities. None where the
+            line does not say.
         slm_entities: Mentions that the SLM found, repeated ones included.
         slm_triples: Triples that the SLM found, repeated ones included.
         llm_entities: The answer's entities as read when it was recorded: type to what it listed,
@@ -56,21 +59,23 @@ class Recording:
         llm_relations: Likewise, relation label to what was listed under it.
         strict_llm_triples: The answer's triples after the strict protocol's filter; None where the
             line does not say.
+        line: Number of the line in its file, for errors; 0 where there is none.
     """
 
     id: str
     text: str
-    llm_raw: str
+    llm_raw: str | None
     prompt: str = ""
     occurrence: int = 0
     answer_is_object: bool = False
     gold_entities: tuple[RecordedEntity, ...] = ()
-    gold_triples: tuple[Triple, ...] = ()
+    gold_triples: tuple[Triple, ...] | None = None
     slm_entities: tuple[RecordedEntity, ...] = ()
     slm_triples: tuple[Triple, ...] = ()
     llm_entities: Mapping[str, object] | None = None
     llm_relations: Mapping[str, object] | None = None
     strict_llm_triples: tuple[Triple, ...] | None = None
+    line: int = field(default=0, compare=False)
 
 
 def first_answers(recordings: Iterable[Recording]) -> list[Recording]:
@@ -100,7 +105,8 @@ def iter_recordings(path: Path) -> Iterator[Recording]:
             raise _invalid(path, f"line {line.number}" if line.number else "file", line.problem)
         if line.text.strip():
             place = f"line {line.number}"
-            yield _recording(_Value(_parse(line.text, path, place), place, path))
+            value = _Value(_parse(line.text, path, place), place, path)
+            yield _recording(value, line.number or 0)
 
 
 def _parse(line: str, path: Path, place: str) -> object:
@@ -169,27 +175,38 @@ def _join(place: str, key: str) -> str:
     return f"{place}{': ' if place.startswith('line') and ':' not in place else '.'}{key}"
 
 
-def _recording(line: _Value) -> Recording:
-    raw = line.need("llm_raw")
-    is_object = isinstance(raw.value, dict)
+def _recording(line: _Value, number: int) -> Recording:
+    raw, is_object = _answer(line)
+    gold = line.get("gold_triples")
     prompt = line.get("prompt")
     occurrence, strict = line.get("occurrence"), line.get("strict_llm_triples")
     entities, relations = line.get("llm_entities_parsed"), line.get("llm_relations_parsed")
     return Recording(
         id=line.need("id").text(),
         text=line.need("text").text(),
-        llm_raw=json.dumps(raw.value, ensure_ascii=False) if is_object else raw.text(),
+        llm_raw=raw,
         prompt=prompt.text() if prompt else "",
         occurrence=occurrence.integer() if occurrence else 0,
         answer_is_object=is_object,
         gold_entities=_all(line.get("gold_entities"), _entity),
-        gold_triples=_all(line.get("gold_triples"), _triple),
+        gold_triples=gold.items(_triple) if gold else None,
         slm_entities=_all(line.get("slm_entities"), _entity),
         slm_triples=_all(line.get("slm_triples"), _triple),
         llm_entities=entities.object() if entities else None,
         llm_relations=relations.object() if relations else None,
         strict_llm_triples=strict.items(_listed_triple) if strict else None,
+        line=number,
     )
+
+
+def _answer(line: _Value) -> tuple[str | None, bool]:
+    """The answer, and whether an object was recorded in its place."""
+    if "llm_raw" in line.object() and line.get("llm_raw") is None:
+        return None, False
+    raw = line.need("llm_raw")
+    if isinstance(raw.value, dict):
+        return json.dumps(raw.value, ensure_ascii=False), True
+    return raw.text(), False
 
 
 def _all(found: _Value | None, read: Callable[[_Value], _T]) -> tuple[_T, ...]:

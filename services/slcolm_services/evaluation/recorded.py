@@ -26,13 +26,13 @@ class RecordedSentence:
     Attributes:
         id: Name of the sentence.
         text: The sentence.
-        gold: The true triples; empty where none are recorded.
+        gold: The true triples; None where the recordings do not say.
         answers: Lines by source, in order. What the SLM said is the same in all.
     """
 
     id: str
     text: str
-    gold: tuple[Triple, ...]
+    gold: tuple[Triple, ...] | None
     answers: Mapping[str, Recording]
 
 
@@ -44,7 +44,7 @@ class Recorded:
         sentences: Each sentence once, in order of appearance.
         sources: Who answered: `llm`, or `llm-1`, `llm-2`, ... by file; `llm#1`, `llm#2`, ... where
             repeated lines are samples.
-        reading: In words, how the files were understood.
+        reading: In words, how the files were understood: whose answers they hold.
     """
 
     sentences: tuple[RecordedSentence, ...]
@@ -67,8 +67,9 @@ def understand(
 
     Raises:
         DataInvalid: Two lines of one sentence differ in its text, in what the SLM said or in what
-            is true.
+            is true; or some lines say what is true and others do not.
     """
+    check_gold(files)
     ids = [{line.id for line in lines} for lines in files.values()]
     several = sum(map(len, ids)) > len(set[str]().union(*ids))
     sentences: dict[str, dict[str, Recording]] = {}
@@ -92,8 +93,28 @@ def understand(
     return Recorded(
         tuple(_sentence(name, answers) for name, answers in sentences.items()),
         tuple(sources),
-        f"{what}; {len(sentences)} sentences",
+        what,
     )
+
+
+def check_gold(files: Mapping[str, Sequence[Recording]]) -> None:
+    """Check that all lines say what is true, or none does: gold that is missing is not empty gold.
+
+    Args:
+        files: Lines by name of the file.
+
+    Raises:
+        DataInvalid: The first line without `gold_triples` among others with them.
+    """
+    lines = [(name, line) for name, recordings in files.items() for line in recordings]
+    silent = [(name, line) for name, line in lines if line.gold_triples is None]
+    if silent and len(silent) < len(lines):
+        name, line = silent[0]
+        raise DataInvalid(
+            f"{len(lines) - len(silent)} of {len(lines)} recordings have gold_triples; either all"
+            " have them or none",
+            violations=[FieldViolation(f"{name}: line {line.line}: gold_triples", "is missing")],
+        )
 
 
 def _sentence(name: str, answers: Mapping[str, Recording]) -> RecordedSentence:
@@ -106,7 +127,7 @@ def _check_same_sentence(line: Recording, answers: Mapping[str, Recording], name
         for field, differs in (
             ("text", line.text != other.text),
             ("slm_triples", set(line.slm_triples) != set(other.slm_triples)),
-            ("gold_triples", set(line.gold_triples) != set(other.gold_triples)),
+            ("gold_triples", set(line.gold_triples or ()) != set(other.gold_triples or ())),
         ):
             if differs:
                 raise DataInvalid(
@@ -124,7 +145,7 @@ def dev_sentences(
     return [
         DevSentence(
             line.id,
-            line.gold,
+            line.gold or (),
             {name: evidence_of(line.answers, schema, name) for name in entity_filters},
         )
         for line in sentences
@@ -133,7 +154,7 @@ def dev_sentences(
 
 def gold_of(recordings: Iterable[Recording]) -> list[Sentence]:
     """The true triples, each sentence once."""
-    return [Sentence(line.id, line.gold_triples) for line in first_answers(recordings)]
+    return [Sentence(line.id, line.gold_triples or ()) for line in first_answers(recordings)]
 
 
 def slm_of(recordings: Iterable[Recording]) -> list[Sentence]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -95,10 +95,11 @@ async def import_answers(ledger: Ledger, paths: Sequence[Path]) -> Imported:
         paths: Files that `export_answers` wrote.
 
     Raises:
-        DataInvalid: A line is no answer of a ledger; `violations` names each.
+        DataInvalid: A line is no answer of a ledger; `violations` names each. Or a file has none.
     """
     for path in paths:
-        deque(_answers(path), maxlen=0)
+        if not sum(1 for _ in _answers(path)):
+            raise data_invalid(path, [Problem(None, "file", "holds no answer")])
     new = known = 0
     for path in paths:
         lines = _answers(path)

@@ -21,6 +21,7 @@ class Guided:
     """An answer, read.
 
     Attributes:
+        raw: The answer, as it came.
         parsed: What it says.
         grounded: Its entities and its triples as relations, at places of the text.
         revisions: What it did to the prediction; empty where it could not be read.
@@ -30,6 +31,7 @@ class Guided:
         usage: What this answer cost now; all zero when it was in the ledger.
     """
 
+    raw: str
     parsed: ParsedAnswer
     grounded: Grounded
     revisions: tuple[Revision, ...]
@@ -67,6 +69,7 @@ def read_answer(
     if answer.finish_reason == _CUT_OFF:
         parsed.repairs["cut_off"] += 1
     return Guided(
+        raw=answer.text,
         parsed=parsed,
         grounded=ground(parsed.triples, parsed.entities, predicted, schema),
         revisions=compare(predicted.triples(), parsed.triples) if parsed.usable else (),

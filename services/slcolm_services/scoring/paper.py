@@ -70,7 +70,7 @@ def _score(
 ) -> dict[str, Counts]:
     sums = {name: [0, 0, 0] for name in relation_types}
     for line in lines:
-        gold, found = _pairs(line.gold_triples), predict(line)
+        gold, found = _pairs(line.gold_triples or ()), predict(line)
         for name, counts in sums.items():
             true, predicted = gold.get(name, []), found.get(name, [])
             counts[0] += sum(_is_found(pair, predicted, name) for pair in true)

@@ -113,7 +113,7 @@ def test_failing_texts_are_left_out_when_that_is_asked_for(
     assert [doc.id for doc in read_documents(output)] == ["a"]
 
     shown = run(model_folder, source, output, "--skip-errors")
-    assert "1 texts" in shown.stdout
+    assert "1 text," in shown.stdout
     assert "line 3: text" in shown.stderr
 
 

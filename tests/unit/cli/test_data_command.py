@@ -48,7 +48,7 @@ def test_a_good_file_passes(tmp_path: Path, task: str) -> None:
     result = _run("check", _write(tmp_path / "a.jsonl", GOOD), "--task", task)
 
     assert result.exit_code == 0
-    assert "1 documents, 2 entities, 1 relations; 0 errors" in result.stdout
+    assert "1 document, 2 entities, 1 relation; 0 errors" in result.stdout
 
 
 def test_a_bad_file_fails_with_every_problem_named(tmp_path: Path, task: str) -> None:

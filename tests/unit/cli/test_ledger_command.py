@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from slcolm_services.cli.ledger import ledger
-from slcolm_services.errors import ConfigInvalid, NotFound
+from slcolm_services.errors import ConfigInvalid, DataInvalid, NotFound
 from slcolm_services.guidance.entries import Answer, Asked, Settlement
 from slcolm_services.guidance.ledger import Ledger
 from slcolm_services.guidance.usage import Usage
@@ -52,11 +52,21 @@ def test_answers_move_from_one_home_to_another(home: Path, tmp_path: Path) -> No
     assert json.loads(run("export", "--home", home, "--out", file, "--json").stdout) == {
         "answers": 1
     }
-    assert "1 answers imported, 0 known" in run("import", file, "--home", other).stdout
+    assert "1 answer imported, 0 known" in run("import", file, "--home", other).stdout
     url = f"sqlite:///{other / 'ledger.sqlite'}"
     told = json.loads(run("import", file, "--ledger", url, "--json").stdout)
     assert told == {"answers": 0, "known": 1}
     assert json.loads(run("usage", "--ledger", url, "--json").stdout)["usage"]["calls"] == 1
+
+
+def test_a_file_without_answers_is_not_imported(home: Path, tmp_path: Path) -> None:
+    run("export", "--home", home, "--out", tmp_path / "full.jsonl")
+    (tmp_path / "empty.jsonl").write_text("\n")
+    with pytest.raises(DataInvalid) as caught:
+        run("import", tmp_path / "full.jsonl", tmp_path / "empty.jsonl", "--home", tmp_path / "new")
+    assert [violation.problem for violation in caught.value.violations] == ["holds no answer"]
+    told = json.loads(run("usage", "--home", tmp_path / "new", "--json").stdout)
+    assert told["usage"]["calls"] == 0
 
 
 def test_a_ledger_that_is_not_there_is_not_made(tmp_path: Path) -> None:

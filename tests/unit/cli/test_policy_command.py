@@ -133,6 +133,36 @@ def test_applying_without_gold_merges_and_scores_nothing(files: Path) -> None:
     assert parsed(run(files, "apply", *apply, "--json"))["systems"] == {}
 
 
+@pytest.mark.parametrize("command", ["fit", "apply", "crossvalidate"])
+def test_gold_that_some_lines_lack_is_named_by_line(files: Path, command: str) -> None:
+    """Missing gold is not empty gold: what the LLM says there would count as wrong."""
+    fitted(files)
+    lines = [json.loads(line) for line in recorded(40, seed=0).splitlines()]
+    del lines[6]["gold_triples"]
+    lines[5]["gold_triples"] = []
+    mixed = files / "mixed.jsonl"
+    mixed.write_text("\n\n" + "\n".join(map(json.dumps, lines)))
+    arguments: dict[str, list[object]] = {
+        "fit": ["--dev", mixed, "--out", files / "p.json"],
+        "apply": [mixed, "--policy", files / "policy.json", "--out", files / "m.jsonl"],
+        "crossvalidate": [mixed],
+    }
+    with pytest.raises(DataInvalid, match="39 of 40") as caught:
+        run(files, command, *arguments[command])
+    (violation,) = caught.value.violations
+    assert violation.field == f"{mixed}: line 9: gold_triples"
+
+
+def test_parts_of_which_one_lacks_gold_are_refused(files: Path) -> None:
+    fitted(files)
+    (files / "bare.jsonl").write_text(
+        recorded(3, seed=5, gold=False).replace('"id": "', '"id": "x')
+    )
+    apply = ["--policy", files / "policy.json", files / "first.jsonl", files / "bare.jsonl"]
+    with pytest.raises(DataInvalid, match="80 of 83"):
+        run(files, "apply", *apply, "--out", files / "m.jsonl")
+
+
 def test_a_policy_of_another_task_is_refused(files: Path) -> None:
     fitted(files)
     other = TaskSchema("other", "en", SCHEMA.entity_types, SCHEMA.relation_types)

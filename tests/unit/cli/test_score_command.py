@@ -61,8 +61,8 @@ def test_strict_scores_as_json_name_the_ids_of_one_file_only(files: Path) -> Non
 def test_the_table_names_them_too(files: Path) -> None:
     write_documents(files / "pred.jsonl", [document("1"), document("9")])
     result = run(files, "pred.jsonl", "--train", str(files / "train.jsonl"))
-    assert "1 gold sentences have no prediction" in result.stderr
-    assert "1 predictions belong to no gold sentence" in result.stderr
+    assert "1 gold sentence without a prediction" in result.stderr
+    assert "1 prediction of no gold sentence" in result.stderr
     for word in ("micro", "macro", "head", "medium", "tail", "knows", "likes"):
         assert word in result.stdout
 
@@ -182,6 +182,33 @@ def test_the_span_protocol_refuses_triples_without_offsets(files: Path) -> None:
     (files / "pred.jsonl").write_text('{"id": "1", "triples": []}')
     with pytest.raises(DataInvalid, match="offsets"):
         run(files, "pred.jsonl", "--protocol", "span")
+
+
+@pytest.mark.parametrize(("protocol", "what"), [("strict", "relation"), ("span", "entity")])
+def test_gold_with_nothing_to_find_is_refused(files: Path, protocol: str, what: str) -> None:
+    """Zeros would look like a bad system."""
+    write_documents(files / "pred.jsonl", [document("1")])
+    write_documents(files / "gold.jsonl", [Document("1", "A B", ENTITIES[: protocol == "strict"])])
+    with pytest.raises(DataInvalid, match="nothing to score by") as caught:
+        run(files, "pred.jsonl", "--protocol", protocol)
+    (violation,) = caught.value.violations
+    assert (violation.field, what in violation.problem) == ("--gold", True)
+
+
+def test_entities_alone_have_span_scores(files: Path) -> None:
+    write_documents(files / "gold.jsonl", [Document("1", "A B", ENTITIES)])
+    write_documents(files / "pred.jsonl", [document("1")])
+    found = json.loads(run(files, "pred.jsonl", "--protocol", "span", "--json").stdout)
+    assert found["entities"]["micro"]["f"] == 1.0
+
+
+def test_tables_of_both_protocols_call_counts_alike(files: Path) -> None:
+    write_documents(files / "pred.jsonl", [document("1")])
+    for protocol in ("strict", "span"):
+        told = run(files, "pred.jsonl", "--protocol", protocol).stdout
+        assert all(word in told for word in ("correct", "predicted", "gold"))
+        assert "right" not in told
+        assert "found" not in told
 
 
 def test_files_without_a_common_id_are_refused(files: Path) -> None:

@@ -46,7 +46,20 @@ def test_a_bare_line_is_enough_for_replay(tmp_path: Path) -> None:
     (found,) = read_recordings(
         write(tmp_path / "r.jsonl", {"id": "1", "text": "甲", "llm_raw": "…"})
     )
-    assert (found.occurrence, found.gold_triples, found.strict_llm_triples) == (0, (), None)
+    assert (found.occurrence, found.gold_triples, found.strict_llm_triples) == (0, None, None)
+
+
+def test_what_a_line_does_not_say_is_not_what_it_says_is_empty(tmp_path: Path) -> None:
+    bare = {"id": "1", "text": "甲", "llm_raw": "…"}
+    lines = [bare, bare | {"gold_triples": None}, bare | {"gold_triples": []}]
+    found = read_recordings(write(tmp_path / "r.jsonl", *lines))
+    assert [line.gold_triples for line in found] == [None, None, ()]
+    assert [line.line for line in found] == [1, 2, 3]
+
+
+def test_a_text_that_nobody_answered_has_a_line_that_says_so(tmp_path: Path) -> None:
+    (found,) = read_recordings(write(tmp_path / "r.jsonl", LINE | {"llm_raw": None}))
+    assert found.llm_raw is None
 
 
 def test_a_recorded_object_becomes_text(tmp_path: Path) -> None:
@@ -68,6 +81,7 @@ def test_the_first_answer_to_a_sentence_stands(tmp_path: Path) -> None:
         ({"text": 1}, "line 2: text"),
         ({"occurrence": True}, "line 2: occurrence"),
         ({"llm_raw": []}, "line 2: llm_raw"),
+        ({"llm_raw": True}, "line 2: llm_raw"),
         ({"gold_triples": {}}, "line 2: gold_triples"),
         ({"slm_triples": [{"head": "甲", "tail": "乙"}]}, "line 2: slm_triples[0].type"),
         (
@@ -91,6 +105,13 @@ def test_a_broken_field_is_named(tmp_path: Path, change: dict[str, Any], field: 
     with pytest.raises(DataInvalid) as caught:
         read_recordings(path)
     assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def test_a_line_must_say_what_was_answered_or_that_nobody_did(tmp_path: Path) -> None:
+    line = {key: value for key, value in LINE.items() if key != "llm_raw"}
+    with pytest.raises(DataInvalid) as caught:
+        read_recordings(write(tmp_path / "r.jsonl", line))
+    assert [violation.field for violation in caught.value.violations] == ["line 1: llm_raw"]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"id": "\xff"}'])

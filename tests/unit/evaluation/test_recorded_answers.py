@@ -40,7 +40,7 @@ def test_files_without_a_common_sentence_are_one_llm_in_parts() -> None:
     found = understand({"a": [line("1", KNOWS)], "b": [line("2", LIKES)]})
     assert found.sources == ("llm",)
     assert [sentence.id for sentence in found.sentences] == ["1", "2"]
-    assert found.reading == "one LLM in 2 parts; 2 sentences"
+    assert found.reading == "one LLM in 2 parts"
 
 
 def test_files_with_a_common_sentence_are_an_llm_each() -> None:
@@ -50,7 +50,7 @@ def test_files_with_a_common_sentence_are_an_llm_each() -> None:
         ["llm-1", "llm-2"],
         ["llm-2"],
     ]
-    assert found.reading == "2 LLMs over the same sentences; 2 sentences"
+    assert found.reading == "2 LLMs over the same sentences"
 
 
 def test_of_repeated_lines_the_first_stands_unless_they_are_samples() -> None:

@@ -18,7 +18,7 @@ from slcolm_services.guidance.providers.base import Completion, ProviderInfo, Re
 class ReplayProvider:
     """Gives the recorded answers to a sentence, whatever is asked about it.
 
-    Sample k is the sentence's answer k in the first file that has one, counted from 0.
+    Sample k is the sentence's line k in the first file that has an answer there, counted from 0.
 
     Args:
         name: Name that requests use.
@@ -72,7 +72,8 @@ def _read(paths: tuple[Path, ...]) -> tuple[dict[tuple[str, int], str], str]:
         seen: Counter[str] = Counter()
         for recording in iter_recordings(path):
             text = fold(recording.text)
-            answers.setdefault((text, seen[text]), recording.llm_raw)
+            if recording.llm_raw is not None:
+                answers.setdefault((text, seen[text]), recording.llm_raw)
             seen[text] += 1
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return answers, digest.hexdigest()
