@@ -34,6 +34,7 @@ from slcolm_services.evaluation.wire_scores import (
     scores_to_wire,
     sentences_from_wire,
     span_scores_to_wire,
+    training_counts_from_wire,
 )
 from slcolm_services.runtime.status import status_of
 from slcolm_services.runtime.wire import (
@@ -120,6 +121,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
 
     def _fit(self, request: evaluation_pb2.FitPolicyRequest) -> evaluation_pb2.FitPolicyResponse:
         schema = schema_from_wire(request.schema)
+        training_counts = training_counts_from_wire(request.training_counts)
         limit = self._config.max_fit_sentences
         gold = _gold(request.gold, limit)
         check_batch([item.prediction.id for item in request.items], field="items", limit=limit)
@@ -139,7 +141,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
                 "there is nothing to fit on",
                 violations=[FieldViolation("items", "must not be empty")],
             )
-        fitted = fit(dev, schema, dict(request.training_counts), entity_filters=filters)
+        fitted = fit(dev, schema, training_counts, entity_filters=filters)
         return evaluation_pb2.FitPolicyResponse(
             policy=policy_to_wire(fitted.policy),
             trials=[trial_to_wire(trial) for trial in fitted.trials],
@@ -148,7 +150,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
     def _score(self, request: evaluation_pb2.ScoreRequest) -> evaluation_pb2.ScoreResponse:
         schema = schema_from_wire(request.schema)
         gold = _gold(request.gold, self._config.max_scored_sentences)
-        training_counts = dict(request.training_counts)
+        training_counts = training_counts_from_wire(request.training_counts)
         if request.protocol == "span":
             self._check_predictions(request.predictions, "predictions")
             found = _documents(request.predictions)
@@ -171,7 +173,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
     def _compare(self, request: evaluation_pb2.CompareRequest) -> evaluation_pb2.CompareResponse:
         schema = schema_from_wire(request.schema)
         gold = _gold(request.gold, self._config.max_scored_sentences)
-        training_counts = dict(request.training_counts)
+        training_counts = training_counts_from_wire(request.training_counts)
         samples = self._samples(request.bootstrap_samples) or _DEFAULT_SAMPLES
         baseline = self._match(gold, request.baseline, "baseline", schema)
         candidate = self._match(gold, request.candidate, "candidate", schema)

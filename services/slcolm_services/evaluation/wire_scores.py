@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from slcolm.evaluation.v1 import evaluation_pb2
+from slcolm_services.errors import FieldViolation, InvalidInput
 from slcolm_services.runtime.wire import triple_from_wire
 from slcolm_services.scoring.counts import Counts, MacroPrf, Prf
 from slcolm_services.scoring.ner import NerScores
@@ -32,6 +33,22 @@ def sentences_from_wire(
         )
         for index, system in enumerate(systems)
     ]
+
+
+def training_counts_from_wire(counts: Mapping[str, int]) -> dict[str, int]:
+    """Read training instances by relation type.
+
+    Raises:
+        InvalidInput: A count is negative.
+    """
+    violations = [
+        FieldViolation(f"training_counts[{name!r}]", f"must not be negative, got {count}")
+        for name, count in sorted(counts.items())
+        if count < 0
+    ]
+    if violations:
+        raise InvalidInput("training_counts must not be negative", violations=violations)
+    return dict(counts)
 
 
 def scores_to_wire(scores: Scores, judged: Judged | None = None) -> evaluation_pb2.Scores:

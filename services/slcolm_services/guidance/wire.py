@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from slcolm.common.v1 import common_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm_services.corpus.documents import Document
@@ -108,7 +110,7 @@ def item_from_wire(message: guidance_pb2.GuideItem, prediction: Document, field:
     """Read an item whose prediction is read already.
 
     Raises:
-        InvalidInput: A demonstration is no valid document.
+        InvalidInput: A demonstration is no valid document, or a score is no number.
     """
     return GuideItem(
         prediction=prediction,
@@ -117,10 +119,19 @@ def item_from_wire(message: guidance_pb2.GuideItem, prediction: Document, field:
             for place, example in enumerate(message.demonstrations)
         ),
         candidates=tuple(
-            Candidate(candidate.type, candidate.score, tuple(candidate.triggers))
-            for candidate in message.candidates
+            _candidate(candidate, f"{field}.candidates[{place}]")
+            for place, candidate in enumerate(message.candidates)
         ),
     )
+
+
+def _candidate(message: common_pb2.CandidateRelation, field: str) -> Candidate:
+    if not math.isfinite(message.score):
+        problem = f"must be a finite number, got {message.score}"
+        raise InvalidInput(
+            f"{field}.score {problem}", violations=[FieldViolation(f"{field}.score", problem)]
+        )
+    return Candidate(message.type, message.score, tuple(message.triggers))
 
 
 def _demonstration(message: common_pb2.Demonstration, field: str) -> Demonstration:

@@ -453,6 +453,28 @@ def test_without_probabilities_nothing_is_said_of_them() -> None:
     assert not scores.precision_recall
 
 
+def test_negative_training_counts_are_refused() -> None:
+    score = evaluation_pb2.ScoreRequest(
+        gold=[document("1")], schema=SCHEMA, training_counts={"common": -1}
+    )
+    spans = evaluation_pb2.ScoreRequest(protocol="span")
+    spans.MergeFrom(score)
+    compare = evaluation_pb2.CompareRequest(
+        gold=[document("1")], schema=SCHEMA, training_counts={"common": -1}
+    )
+    dev = dev_request(2)
+    dev.training_counts["common"] = -1
+    for method, request in (
+        ("Score", score),
+        ("Score", spans),
+        ("Compare", compare),
+        ("FitPolicy", dev),
+    ):
+        code, message = failure(method, request)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert "training_counts" in message
+
+
 def test_an_unknown_protocol_is_refused() -> None:
     request = evaluation_pb2.ScoreRequest(gold=[document("1")], schema=SCHEMA, protocol="paper")
     assert "protocol" in failure("Score", request)[1]

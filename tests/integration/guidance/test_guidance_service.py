@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 
 from slcolm.common.v1 import common_pb2
 from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
@@ -18,6 +20,7 @@ from slcolm_services.guidance.items import GuideItem
 from slcolm_services.guidance.service import build
 from slcolm_services.runtime.config import ServerConfig
 from slcolm_services.runtime.server import Server
+from slcolm_services.runtime.status import DETAILS_TRAILER
 from slcolm_services.runtime.wire import document_to_wire, schema_to_wire
 
 _TIMEOUT_SECONDS = 20.0
@@ -232,6 +235,47 @@ async def test_a_wrong_request_is_refused_as_a_whole(
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
     assert caught.value.code() is (code or grpc.StatusCode.INVALID_ARGUMENT)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (
+            lambda wire: setattr(wire.items[1].candidates[0], "score", float("nan")),
+            "items[1].candidates[0].score",
+        ),
+        (
+            lambda wire: setattr(wire.items[1].candidates[0], "score", float("inf")),
+            "items[1].candidates[0].score",
+        ),
+        (
+            lambda wire: wire.items[1].prediction.CopyFrom(common_pb2.Document(id="b")),
+            "items[1].prediction.text",
+        ),
+        (
+            lambda wire: wire.items[1].prediction.CopyFrom(common_pb2.Document(id="b", text=" ")),
+            "items[1].prediction.text",
+        ),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_by_its_field(
+    schema: TaskSchema,
+    items: list[GuideItem],
+    change: Callable[[guidance_pb2.GuideRequest], None],
+    field: str,
+) -> None:
+    wire = request(items, schema)
+    change(wire)
+    async with serving(GuidanceConfig()) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    trailers: Any = caught.value.trailing_metadata()
+    packed = next(value for key, value in trailers if key == DETAILS_TRAILER)
+    bad = error_details_pb2.BadRequest()
+    for detail in status_pb2.Status.FromString(packed).details:
+        detail.Unpack(bad)
+    assert [violation.field for violation in bad.field_violations] == [field]
 
 
 async def test_a_text_that_fits_no_window_fails_alone(
