@@ -80,8 +80,7 @@ class _OnnxRuntimeGraph:
             str(path),
             sess_options=options,
             providers=["CPUExecutionProvider"],
-            # The fused operator normalizes a number at a time, the plain one in vectors: 6 % of a
-            # BERT-base on a CPU with AVX-512.
+            # The fused operator is slower than its parts: 6 % of a BERT-base.
             disabled_optimizers=["SkipLayerNormFusion"],
         )
 
