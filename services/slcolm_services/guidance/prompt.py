@@ -64,9 +64,10 @@ def build_guide(
     then the definitions of the types.
 
     Raises:
-        InvalidInput: There is no such template.
+        InvalidInput: There is no such template, or the text is empty.
         PromptTooLong: It does not fit without demonstrations and definitions either.
     """
+    _check_text(item.prediction, "prediction.text")
     name = _guide_template(schema, options)
     form = guide_form(schema, options)
     shown = options.shown(item)
@@ -127,6 +128,14 @@ def guide_form(schema: TaskSchema, options: PromptOptions) -> AnswerForm:
     return AnswerForm(_guide_template(schema, options).split(".")[1])
 
 
+def _check_text(document: Document, field: str) -> None:
+    if not document.text.strip():
+        problem = "is empty or holds nothing but whitespace"
+        raise InvalidInput(
+            f"the text of {document.id!r} {problem}", violations=[FieldViolation(field, problem)]
+        )
+
+
 def build_annotate(
     document: Document,
     demonstrations: Sequence[Document],
@@ -144,8 +153,10 @@ def build_annotate(
         window: What fits.
 
     Raises:
+        InvalidInput: The text is empty.
         PromptTooLong: It does not fit without demonstrations either.
     """
+    _check_text(document, "text")
     name = f"annotate.{form.language}.v1"
     examples = [{"text": gold.text, "gold": form.answer(gold, schema)} for gold in demonstrations]
     context = {

@@ -9,7 +9,7 @@ import grpc
 from slcolm.common.v1 import common_pb2
 from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
 from slcolm_services.corpus.documents import Document
-from slcolm_services.errors import FieldViolation, InvalidInput, SlcolmError, TextTooLong
+from slcolm_services.errors import FieldViolation, SlcolmError, TextTooLong
 from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem
@@ -278,12 +278,6 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
         documents = []
         for index, message in enumerate(messages):
             place = f"{field}[{index}]" + (f".{inner}" if inner else "")
-            if not message.text.strip():
-                problem = "is empty or holds nothing but whitespace"
-                raise InvalidInput(
-                    f"the text of {message.id!r} {problem}",
-                    violations=[FieldViolation(f"{place}.text", problem)],
-                )
             if len(message.text) > self._config.max_text_chars:
                 most = self._config.max_text_chars
                 raise TextTooLong(

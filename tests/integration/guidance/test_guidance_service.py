@@ -237,6 +237,14 @@ async def test_a_wrong_request_is_refused_as_a_whole(
     assert caught.value.code() is (code or grpc.StatusCode.INVALID_ARGUMENT)
 
 
+def violated(status: status_pb2.Status) -> list[str]:
+    """Fields that an error names."""
+    bad = error_details_pb2.BadRequest()
+    for detail in status.details:
+        detail.Unpack(bad)
+    return [violation.field for violation in bad.field_violations]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -247,14 +255,6 @@ async def test_a_wrong_request_is_refused_as_a_whole(
         (
             lambda wire: setattr(wire.items[1].candidates[0], "score", float("inf")),
             "items[1].candidates[0].score",
-        ),
-        (
-            lambda wire: wire.items[1].prediction.CopyFrom(common_pb2.Document(id="b")),
-            "items[1].prediction.text",
-        ),
-        (
-            lambda wire: wire.items[1].prediction.CopyFrom(common_pb2.Document(id="b", text=" ")),
-            "items[1].prediction.text",
         ),
     ],
 )
@@ -272,10 +272,31 @@ async def test_what_cannot_be_asked_is_refused_by_its_field(
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     trailers: Any = caught.value.trailing_metadata()
     packed = next(value for key, value in trailers if key == DETAILS_TRAILER)
-    bad = error_details_pb2.BadRequest()
-    for detail in status_pb2.Status.FromString(packed).details:
-        detail.Unpack(bad)
-    assert [violation.field for violation in bad.field_violations] == [field]
+    assert violated(status_pb2.Status.FromString(packed)) == [field]
+
+
+@pytest.mark.parametrize("text", ["", " \n\u3000"])
+async def test_an_empty_text_fails_alone(
+    schema: TaskSchema, items: list[GuideItem], text: str
+) -> None:
+    wire = request(items, schema)
+    wire.items[0].prediction.CopyFrom(common_pb2.Document(id="empty", text=text))
+    annotate = guidance_pb2.AnnotateRequest(
+        documents=[item.prediction for item in wire.items], schema=wire.schema
+    )
+    async with serving(GuidanceConfig()) as stub:
+        guided = await stub.Guide(wire, timeout=_TIMEOUT_SECONDS)
+        annotated = await stub.Annotate(annotate, timeout=_TIMEOUT_SECONDS)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.RenderPrompt(
+                guidance_pb2.RenderPromptRequest(items=wire.items, schema=wire.schema)
+            )
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    for results, field in ((guided.results, "prediction.text"), (annotated.results, "text")):
+        empty, other = results
+        assert empty.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+        assert violated(empty.error) == [field]
+        assert not other.HasField("error")
 
 
 async def test_a_text_that_fits_no_window_fails_alone(

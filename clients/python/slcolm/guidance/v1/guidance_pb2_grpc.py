@@ -88,7 +88,7 @@ class GuidanceServiceServicer(object):
 
     def Guide(self, request, context):
         """Guides a batch: one prompt, one answer, one result per item. A custom method: one failure costs one item.
-        Item errors: UNAVAILABLE (PROVIDER_UNAVAILABLE), NOT_FOUND (ANSWER_NOT_RECORDED), INVALID_ARGUMENT (PROMPT_TOO_LONG),
+        Item errors: UNAVAILABLE (PROVIDER_UNAVAILABLE), NOT_FOUND (ANSWER_NOT_RECORDED), INVALID_ARGUMENT (PROMPT_TOO_LONG; an empty text),
         RESOURCE_EXHAUSTED (BUDGET_EXHAUSTED, OVERLOADED), DEADLINE_EXCEEDED (DEADLINE_TOO_SHORT). An answer that cannot be
         read is no error: `Guided.usable` is false.
         """
