@@ -51,7 +51,7 @@ def schema(chisre: Path) -> TaskSchema:
 
 def _compare(recording: Recording, schema: TaskSchema) -> tuple[set[Key], set[Key]]:
     """What the reference found and what we found."""
-    parsed = parse_answer(recording.llm_raw, recording.text, schema)
+    parsed = parse_answer(recording.llm_raw or "", recording.text, schema)
     ours = {(fold(found.head), fold(found.tail), found.type) for found in parsed.triples}
     reference = {
         (fold(found.head), fold(found.tail), found.type)
@@ -94,7 +94,7 @@ def test_finds_every_triple_of_the_reference_and_nothing_that_the_answer_does_no
         reference, ours = _compare(recording, schema)
         wanted += len(reference)
         found += len(reference & ours)
-        others += [(recording.llm_raw, triple) for triple in ours - reference]
+        others += [(recording.llm_raw or "", triple) for triple in ours - reference]
     assert wanted > 500
     assert found == wanted
     assert len(others) == OTHERS.get(run, 0)
@@ -103,6 +103,6 @@ def test_finds_every_triple_of_the_reference_and_nothing_that_the_answer_does_no
 
 def test_answers_that_are_no_json_are_all_usable(chisre: Path, schema: TaskSchema) -> None:
     recordings = read_recordings(chisre / "recordings" / "ernie_k4_failed_json.jsonl")
-    answers = [parse_answer(line.llm_raw, line.text, schema) for line in recordings]
+    answers = [parse_answer(line.llm_raw or "", line.text, schema) for line in recordings]
     assert len(answers) == 64
     assert all(answer.usable for answer in answers)
