@@ -77,7 +77,9 @@ def _programs() -> Path:
 def _run(*command: str | Path) -> None:
     words = [str(word) for word in command]
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        words = ["runuser", "-u", _USER, "--", *words]
+        # It stands where an ordinary PATH does not look.
+        places = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+        words = [shutil.which("runuser", path=places) or "runuser", "-u", _USER, "--", *words]
     try:
         subprocess.run(words, check=True, capture_output=True, timeout=120, cwd="/")
     except (OSError, subprocess.SubprocessError) as error:

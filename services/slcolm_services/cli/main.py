@@ -81,6 +81,7 @@ def main() -> None:
     configure_logging(level="warning", format="console")
     try:
         status = slcolm.main(standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -92,11 +93,15 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing is wrong, and nothing can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(1)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         _report(InvalidInput(f"{place}{error.strerror or error}"))
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         sys.exit(1)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("slcolm"):
@@ -107,6 +112,11 @@ def main() -> None:
         )
         sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _drop_output() -> None:
+    """Let go of output that cannot be written, so that Python does not try again as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: SlcolmError) -> None:
