@@ -6,15 +6,13 @@ import asyncio
 import secrets
 import statistics
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from slcolm_services.cli.guided_json import as_line, recording_json
 from slcolm_services.cli.options import (
@@ -26,6 +24,7 @@ from slcolm_services.cli.options import (
     price_options,
 )
 from slcolm_services.cli.output import console, emit_json, json_option, number_of
+from slcolm_services.cli.progress import progress_bar
 from slcolm_services.cli.selection import Examples
 from slcolm_services.cli.settings import config_option, configure
 from slcolm_services.corpus.documents import Document
@@ -232,7 +231,7 @@ async def _guide(
     answers = []
     # A name of its own: the budget is for what this command spends.
     run_id = f"guide-{secrets.token_hex(6)}"
-    with _progress(len(work.items) * work.samples) as advance:
+    with progress_bar("guiding", len(work.items) * work.samples) as advance:
         for sample in range(work.samples):
             outcomes = await work.guidance.guide(
                 work.items,
@@ -242,7 +241,7 @@ async def _guide(
                 sample=sample,
                 run_id=run_id,
                 budget=budget,
-                on_done=advance,
+                on_done=lambda: advance(1),
             )
             answers += [
                 (sample, item, outcome) for item, outcome in zip(work.items, outcomes, strict=True)
@@ -380,16 +379,6 @@ def _print_preview(report: dict[str, Any]) -> None:
     )
     for name, parts in report["shortened"].items():
         click.echo(f"{name}: left out to fit: {'; '.join(parts)}")
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar with the time left on stderr where that is a terminal; nothing elsewhere."""
-    columns = ("guiding", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    out = console(stderr=True)
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _wrong(option: str, problem: str) -> InvalidInput:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import codecs
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from slcolm_services.cli.output import console, emit_json, json_option, number_of
+from slcolm_services.cli.progress import progress_bar
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.files import read_bytes
 from slcolm_services.corpus.jsonl import scan, write_documents
@@ -74,7 +73,7 @@ def predict(
     reading = Reading.of(engine, [document for _, document in documents])
     with (
         Scheduler(workers=engine.slots, batch_tokens=EngineConfig().batch_tokens) as scheduler,
-        _progress(len(reading.sentences)) as advance,
+        progress_bar("extracting", len(reading.sentences)) as advance,
     ):
         outputs = scheduler.submit(engine, reading.sentences, on_done=advance).result()
     results = reading.joined(outputs)
@@ -128,16 +127,6 @@ def _refusal(path: Path, failures: Sequence[Problem]) -> DataInvalid:
         violations=error.violations,
         metadata=error.metadata,
     )
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr where that is a terminal; nothing elsewhere."""
-    columns = ("extracting", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    out = console(stderr=True)
-    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda count: bar.advance(task, count)
 
 
 def _report(
