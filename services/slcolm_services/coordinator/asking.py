@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from google.rpc.status_pb2 import Status
 
@@ -266,15 +266,7 @@ class Asker:
             response = self._peers.invoke(
                 "guidance",
                 self._peers.guidance.SubmitBatch,
-                guidance_pb2.SubmitBatchRequest(
-                    items=items,
-                    schema=self._guidance.schema,
-                    provider=source.provider,
-                    options=self._guidance.options,
-                    run_id=self._guidance.run_id,
-                    sample=source.sample,
-                    budget=budget,
-                ),
+                guidance_pb2.SubmitBatchRequest(**self._fields(items, source, budget)),
             )
         except RemoteError as error:
             if budget is None or error.reason != BudgetExhausted.reason:
@@ -298,17 +290,26 @@ class Asker:
         response = self._peers.invoke(
             "guidance",
             self._peers.guidance.Guide,
-            guidance_pb2.GuideRequest(
-                items=items,
-                schema=self._guidance.schema,
-                provider=source.provider,
-                options=self._guidance.options,
-                run_id=self._guidance.run_id,
-                sample=source.sample,
-                budget=budget,
-            ),
+            guidance_pb2.GuideRequest(**self._fields(items, source, budget)),
         )
         return {result.id: result for result in response.results}
+
+    def _fields(
+        self,
+        items: Sequence[guidance_pb2.GuideItem],
+        source: Source,
+        budget: guidance_pb2.Budget | None,
+    ) -> dict[str, Any]:
+        """What is asked: the same for a batch as for a call that is to find its answers."""
+        return {
+            "items": items,
+            "schema": self._guidance.schema,
+            "provider": source.provider,
+            "options": self._guidance.options,
+            "run_id": self._guidance.run_id,
+            "sample": source.sample,
+            "budget": budget,
+        }
 
     def _in_parallel(
         self, one: Callable[[Sequence[ItemT]], ResultT], items: Sequence[ItemT], calls: int
