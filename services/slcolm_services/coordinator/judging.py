@@ -55,14 +55,17 @@ def evaluate(tools: Tools, context: StageContext) -> StageResult:
         artifacts[f"{name}.binpb"] = tools.records.put_file(data)
         context.progress(len(artifacts) - 1, total, name)
 
+    comparisons = {name: judge.compare(systems[name], systems["merged"]) for name in _BASELINES}
+    # A comparison brings the scores of both systems.
+    strict = {name: comparison.baseline for name, comparison in comparisons.items()}
+    strict["merged"] = comparisons["slm"].candidate
     for name, system in systems.items():
-        keep(f"scores-{name}", judge.score(system, samples=_BOOTSTRAP_SAMPLES))
+        keep(f"scores-{name}", strict[name])
         if len(clean) < len(gold):
             keep(f"clean-{name}", judge.score(system, only=clean, samples=_BOOTSTRAP_SAMPLES))
     for name in _WITH_OFFSETS:
         keep(f"spans-{name}", judge.score(systems[name], protocol="span"))
     keep("scores-calibrated", judge.score(_calibrated(tools, context, items)))
-    comparisons = {name: judge.compare(systems[name], systems["merged"]) for name in _BASELINES}
     for name, comparison in comparisons.items():
         keep(f"comparison-{name}", comparison)
     against_slm = comparisons["slm"]
