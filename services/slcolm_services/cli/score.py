@@ -29,7 +29,14 @@ from slcolm_services.scoring.ner import NerScores, score_ner
 from slcolm_services.scoring.reliability import Judged, judge
 from slcolm_services.scoring.report import comparison_json, judged_json, span_json, strict_json
 from slcolm_services.scoring.span import SpanScores, score_spans
-from slcolm_services.scoring.strict import Scores, Sentence, StrictCounts, compare, count_strict
+from slcolm_services.scoring.strict import (
+    Scores,
+    Sentence,
+    StrictCounts,
+    compare,
+    count_items,
+    strict_items,
+)
 from slcolm_services.scoring.strict import score as score_counts
 
 _IDS_SHOWN = 10
@@ -214,9 +221,10 @@ def _score_strict(
 ) -> _System:
     gold = [Sentence(document.id, document.triples()) for document in matched.gold]
     found = [Sentence(prediction.id, prediction.triples) for prediction in matched.predictions]
-    strict = count_strict(gold, found, schema)
+    items = strict_items(gold, found, schema)
+    strict = count_items(items, schema)
     scores = score_counts(strict, counts, samples=samples)
-    return _System(matched, strict, scores, judge(gold, found, schema))
+    return _System(matched, strict, scores, judge(items))
 
 
 def _system_json(system: _System, *, counted: bool) -> dict[str, Any]:

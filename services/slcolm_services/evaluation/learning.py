@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from slcolm_services.corpus.documents import Triple
-from slcolm_services.corpus.labels import normalise_label
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.evaluation.calibration import Calibration, fit_calibration
 from slcolm_services.evaluation.candidates import BoolArray, Candidates, tabulate
@@ -21,7 +20,7 @@ from slcolm_services.evaluation.evidence import Evidence
 from slcolm_services.evaluation.policy import EntityFilter, Policy
 from slcolm_services.evaluation.weak_types import weak_types
 from slcolm_services.scoring.counts import IntArray
-from slcolm_services.scoring.strict import Sentence, count_strict
+from slcolm_services.scoring.strict import Matcher, Sentence, count_strict
 
 FOLDS = 5
 
@@ -123,24 +122,15 @@ def _confidence(
 
 def rightness(candidates: Candidates, dev: Sequence[DevSentence], schema: TaskSchema) -> BoolArray:
     """Whether gold has each candidate, by the strict protocol, shape (candidates,)."""
-    keys = [{match_key(triple, schema) for triple in line.gold} for line in dev]
+    matcher = Matcher(schema)
+    true = [{matcher.item(triple) for triple in line.gold} - {None} for line in dev]
     return np.array(
         [
-            match_key(triple, schema) in keys[sentence]
+            matcher.item(triple) in true[sentence]
             for triple, sentence in zip(candidates.triples, candidates.sentence, strict=True)
         ],
         dtype=np.bool_,
     )
-
-
-def match_key(triple: Triple, schema: TaskSchema) -> Triple:
-    """What must be equal for two triples to match: symmetric types match both ways."""
-    name = normalise_label(triple.type, schema) or triple.type
-    kind = schema.relations_by_name.get(name)
-    head, tail = triple.head, triple.tail
-    if kind is not None and kind.symmetric:
-        head, tail = sorted((head, tail))
-    return Triple(head, tail, name)
 
 
 def fold_of(sentences: int, seed: int) -> IntArray:

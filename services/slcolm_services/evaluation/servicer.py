@@ -48,7 +48,14 @@ from slcolm_services.scoring.align import by_gold_id
 from slcolm_services.scoring.ner import score_ner
 from slcolm_services.scoring.reliability import Judged, judge
 from slcolm_services.scoring.span import score_spans
-from slcolm_services.scoring.strict import Sentence, StrictCounts, compare, count_strict, score
+from slcolm_services.scoring.strict import (
+    Sentence,
+    StrictCounts,
+    compare,
+    count_items,
+    score,
+    strict_items,
+)
 
 _DEFAULT_SAMPLES = 1000
 
@@ -206,7 +213,8 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         self._check_predictions(systems, field)
         true = [Sentence(document.id, document.triples()) for document in gold]
         found = sentences_from_wire(systems, field)
-        return count_strict(true, found, schema), judge(true, found, schema)
+        items = strict_items(true, found, schema)
+        return count_items(items, schema), judge(items)
 
     def _samples(self, asked: int) -> int:
         limit = self._config.max_bootstrap_samples

@@ -14,7 +14,6 @@ from slcolm_services.evaluation.learning import (
     Learned,
     fold_of,
     learn_out_of_fold,
-    match_key,
     rightness,
 )
 from slcolm_services.evaluation.merge import LEFT_OUT, Judgement, decide, judge
@@ -27,7 +26,15 @@ from slcolm_services.scoring.counts import (
     FloatArray,
     IntArray,
 )
-from slcolm_services.scoring.strict import Scores, Sentence, StrictCounts, count_strict, score
+from slcolm_services.scoring.strict import (
+    Item,
+    Matcher,
+    Scores,
+    Sentence,
+    StrictCounts,
+    count_strict,
+    score,
+)
 
 _SAMPLES = 500
 
@@ -186,7 +193,7 @@ class _Filtered:
 class _Items:
     """What candidates count for in the strict protocol.
 
-    Candidates of equal match key in a sentence are one item; those with the same head and tail, or
+    Candidates that match the same in a sentence are one item; those with the same head and tail, or
     of a type outside the schema, are none.
     """
 
@@ -197,7 +204,8 @@ class _Items:
         schema: TaskSchema,
     ) -> None:
         column = {name: index for index, name in enumerate(schema.relations_by_name)}
-        places: dict[tuple[int, str, str, str], int] = {}
+        matcher = Matcher(schema)
+        places: dict[tuple[int, Item], int] = {}
         item_of: list[int] = []
         right: list[bool] = []
         rows: list[int] = []
@@ -207,16 +215,16 @@ class _Items:
             for triple, sentence, is_right in zip(
                 part.triples, part.sentence, rightness(part, lines, schema), strict=True
             ):
-                key = match_key(triple, schema)
-                if key.head == key.tail or key.type not in column:
+                item = matcher.item(triple)
+                if item is None or triple.head == triple.tail:
                     item_of.append(-1)
                     continue
                 row = start + int(sentence)
-                place = (row, key.head, key.tail, key.type)
+                place = (row, item)
                 if place not in places:
                     places[place] = len(places)
                     rows.append(row)
-                    columns.append(column[key.type])
+                    columns.append(column[item[0]])
                     right.append(bool(is_right))
                 item_of.append(places[place])
             start += len(lines)

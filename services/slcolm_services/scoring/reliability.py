@@ -12,15 +12,13 @@ interpolation (Manning et al. 2008, section 8.4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.scoring.counts import FloatArray
-from slcolm_services.scoring.strict import Sentence, strict_items
+from slcolm_services.scoring.strict import StrictItems
 
 BINS = 10
 MAX_POINTS = 200
@@ -99,18 +97,12 @@ class PrecisionRecall:
     points: tuple[PrecisionRecallPoint, ...]
 
 
-def judge(gold: Sequence[Sentence], predicted: Iterable[Sentence], schema: TaskSchema) -> Judged:
+def judge(items: StrictItems) -> Judged:
     """Tell right predictions from wrong ones.
 
     Args:
-        gold: Every sentence that is scored, each id once.
-        predicted: Predictions, matched by id; of several for one id the first stands.
-        schema: Names the types that count, and which are symmetric.
-
-    Raises:
-        InvalidInput: As `strict_items` does.
+        items: Gold and predictions, from `strict_items`.
     """
-    items = strict_items(gold, predicted, schema)
     true = [set(sentence) for sentence in items.gold]
     types = {kind for sentence in true for kind, _ in sentence}
     judged = [

@@ -169,7 +169,11 @@ def count_strict(
     gold: Sequence[Sentence], predicted: Iterable[Sentence], schema: TaskSchema
 ) -> StrictCounts:
     """Match predictions with gold; see `strict_items`."""
-    items = strict_items(gold, predicted, schema)
+    return count_items(strict_items(gold, predicted, schema), schema)
+
+
+def count_items(items: StrictItems, schema: TaskSchema) -> StrictCounts:
+    """Count what `strict_items` has brought together."""
     matrix = tally(items.gold, items.predicted, tuple(schema.relations_by_name))
     return StrictCounts(matrix, items.off_schema, items.same_mention)
 
@@ -192,10 +196,10 @@ def strict_items(
         raise InvalidInput(
             "there is nothing to score", violations=[FieldViolation("gold", "must not be empty")]
         )
-    types = _Types(schema)
+    matcher = Matcher(schema)
     true = [
         [
-            types.gold(triple, f"gold[{row}].triples[{place}].type")
+            matcher.gold(triple, f"gold[{row}].triples[{place}].type")
             for place, triple in enumerate(sentence.triples)
             if triple.head != triple.tail
         ]
@@ -208,7 +212,7 @@ def strict_items(
         for triple in sentence.triples if sentence else ():
             if triple.head == triple.tail:
                 same_mention += 1
-            elif (item := types.item(triple)) is None:
+            elif (item := matcher.item(triple)) is None:
                 off_schema += 1
             else:
                 best[item] = _higher(best.get(item), triple.prob)
@@ -222,8 +226,12 @@ def _higher(first: float | None, second: float | None) -> float | None:
     return max(first, second)
 
 
-class _Types:
-    """Turns triples into what must match, remembering the labels seen."""
+class Matcher:
+    """Turns triples into what must match, remembering the labels seen.
+
+    Args:
+        schema: Names the types that count, and which are symmetric.
+    """
 
     def __init__(self, schema: TaskSchema) -> None:
         self._schema = schema
@@ -241,6 +249,11 @@ class _Types:
         return name, tuple(sorted(pair)) if symmetric else pair
 
     def gold(self, triple: Triple, field: str) -> Item:
+        """The same for a true triple.
+
+        Raises:
+            InvalidInput: Its label is outside the schema; `field` is where it stands.
+        """
         item = self.item(triple)
         if item is None:
             raise InvalidInput(

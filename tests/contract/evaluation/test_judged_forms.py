@@ -18,7 +18,7 @@ from slcolm_services.corpus.schema import RelationType, TaskSchema
 from slcolm_services.evaluation.wire_scores import difference_to_wire, scores_to_wire
 from slcolm_services.scoring.reliability import judge
 from slcolm_services.scoring.report import comparison_json, judged_json
-from slcolm_services.scoring.strict import Sentence, compare, count_strict, score
+from slcolm_services.scoring.strict import Sentence, compare, count_strict, score, strict_items
 
 SCHEMA = TaskSchema("t", "en", (), tuple(map(RelationType, ("common", "rare"))))
 GOLD = [
@@ -38,7 +38,7 @@ triples = st.builds(
 @given(st.lists(triples, max_size=5))
 def test_reliability_and_precision_recall_have_one_form(found: list[Triple]) -> None:
     predicted = [Sentence("1", tuple(found))]
-    judged = judge(GOLD, predicted, SCHEMA)
+    judged = judge(strict_items(GOLD, predicted, SCHEMA))
     scores = score(count_strict(GOLD, predicted, SCHEMA), {})
 
     told = json.loads(json.dumps(judged_json(judged)))

@@ -19,13 +19,12 @@ from slcolm_services.evaluation.learning import (
     DevSentence,
     fold_of,
     learn_out_of_fold,
-    match_key,
 )
 from slcolm_services.evaluation.merge import merge
 from slcolm_services.evaluation.policy import ALL, ANY, MAJORITY, Mode
 from slcolm_services.evaluation.systems import crossvalidate, results
 from slcolm_services.evaluation.trials import Dev
-from slcolm_services.scoring.strict import DEFAULT_SEED, Sentence, count_strict
+from slcolm_services.scoring.strict import DEFAULT_SEED, Matcher, Sentence, count_strict
 
 SCHEMA = TaskSchema(
     "t",
@@ -167,7 +166,7 @@ def test_counts_of_unknown_types_are_refused() -> None:
 
 
 def keys(triples: Iterable[Triple]) -> set[object]:
-    return {match_key(triple, SCHEMA) for triple in triples}
+    return {Matcher(SCHEMA).item(triple) for triple in triples}
 
 
 def test_systems_are_each_source_alone_the_votes_and_every_mode() -> None:

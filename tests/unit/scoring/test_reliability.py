@@ -20,7 +20,7 @@ from slcolm_services.scoring.reliability import (
     precision_recall,
     reliability,
 )
-from slcolm_services.scoring.strict import Sentence, count_strict, score
+from slcolm_services.scoring.strict import Sentence, count_strict, score, strict_items
 
 SCHEMA = TaskSchema(
     "t",
@@ -64,7 +64,7 @@ def test_the_curve_ends_at_the_strict_micro_figures(corpus: Corpus) -> None:
     gold, found = sentences(corpus)
     strict = score(count_strict(gold, found, SCHEMA), {})
 
-    answers = judge(gold, found, SCHEMA)
+    answers = judge(strict_items(gold, found, SCHEMA))
 
     assert len(answers.right) == strict.counts.predicted
     assert int(answers.right.sum()) == strict.counts.correct
@@ -83,7 +83,7 @@ def test_of_a_repeated_triple_the_highest_probability_stands() -> None:
     found = [Triple("a", "b", "married", 0.3), Triple("b", "a", "married", 0.8)]
     found.append(Triple("b", "a", "married"))
 
-    answers = judge(gold, [Sentence("1", tuple(found))], SCHEMA)
+    answers = judge(strict_items(gold, [Sentence("1", tuple(found))], SCHEMA))
 
     assert answers.probabilities.tolist() == [0.8]
     assert answers.right.tolist() == [True]
