@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.cli.sequence import Asking, Sequence, execute
@@ -75,8 +78,8 @@ def demo(*, out: Path, as_json: bool) -> None:
     screen.rule("What next")
     screen.print(
         f"""\
-The results are in {out}: report.html, report.json, merged.jsonl, and the model in {out / "model"}.
-
+Look at {out / "report.html"} in a browser. Beside it are report.json, merged.jsonl and the model.
+{_activation()}
 Use the model alone on texts of your own, a text a line:
   slcolm predict --model {out / "model"} --input texts.txt --output found.jsonl
 
@@ -89,6 +92,14 @@ Start the services for programs in any language: slcolm up
 """,
         soft_wrap=True,
     )
+
+
+def _activation() -> str:
+    """How to bring `slcolm` onto the shell's path, where it is not there."""
+    script = Path(sys.executable).parent / "activate"
+    if shutil.which("slcolm") or not script.is_file():
+        return ""
+    return f"\nFirst bring `slcolm` onto this shell's path:\n  source {escape(str(script))}\n"
 
 
 def _telling(
