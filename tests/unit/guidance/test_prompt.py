@@ -122,7 +122,15 @@ def test_an_unknown_template_names_the_known_ones(schema: TaskSchema, name: str)
     assert "guide.zh.v1" in caught.value.violations[0].problem
 
 
-@given(st.text(min_size=1))
+@given(st.text(alphabet=" \n\t\u3000"))
+def test_a_text_with_nothing_to_read_is_refused(text: str) -> None:
+    schema = TaskSchema("t", "en", (), ())
+    with pytest.raises(InvalidInput) as caught:
+        build_guide(GuideItem(Document("q", text)), schema, PromptOptions(), WIDE)
+    assert caught.value.violations[0].field == "prediction.text"
+
+
+@given(st.text(min_size=1).filter(str.strip))
 def test_a_text_stands_in_the_prompt_as_data(text: str) -> None:
     """Whatever the text, its line in the prompt is one JSON string that gives it back."""
     schema = TaskSchema("t", "en", (), ())
