@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 import time
@@ -66,6 +68,34 @@ def call_concurrently(
         for start in range(0, len(texts), texts_per_call)
     ]
     return asyncio.run(_call_all(address, requests, callers, len(texts)))
+
+
+def call_at_random(address: str, texts: Sequence[str], *, per_second: float) -> list[float]:
+    """Send single sentences at random times that do not wait for answers (a Poisson process).
+
+    Returns:
+        Seconds of each, from when it was due.
+    """
+    draw = random.Random(11)
+    due = list(itertools.accumulate(draw.expovariate(per_second) for _ in texts))
+    return asyncio.run(_call_when_due(address, texts, due))
+
+
+async def _call_when_due(address: str, texts: Sequence[str], due: Sequence[float]) -> list[float]:
+    async with connect_aio(address) as channel:
+        await channel.channel_ready()
+        stub = extraction_pb2_grpc.ExtractionServiceStub(channel)
+        begin = time.perf_counter()
+
+        async def call(text: str, when: float) -> float:
+            await asyncio.sleep(max(0.0, begin + when - time.perf_counter()))
+            document = common_pb2.Document(id="0", text=text)
+            request = extraction_pb2.ExtractRequest(documents=[document])
+            response = await stub.Extract(request, timeout=_TIMEOUT_SECONDS)
+            assert response.results[0].HasField("extraction")
+            return time.perf_counter() - begin - when
+
+        return await asyncio.gather(*(call(*one) for one in zip(texts, due, strict=True)))
 
 
 async def _call_all(

@@ -17,7 +17,6 @@ from slcolm_services.corpus.files import read_bytes
 from slcolm_services.corpus.jsonl import scan, write_documents
 from slcolm_services.corpus.records import Problem, Record, data_invalid, with_file_problems
 from slcolm_services.errors import DataInvalid, FieldViolation, SlcolmError
-from slcolm_services.extraction.config import EngineConfig
 from slcolm_services.extraction.engine import Engine, Extraction
 from slcolm_services.extraction.reading import Reading
 from slcolm_services.extraction.scheduler import Scheduler
@@ -69,10 +68,11 @@ def predict(
     if failures and not skip_errors:
         raise _refusal(input_path, failures)
     engine = Engine.load(model_path)
+    resources = engine.resources
     found: list[Extraction] = []
     reading = Reading.of(engine, [document for _, document in documents])
     with (
-        Scheduler(workers=engine.slots, batch_tokens=EngineConfig().batch_tokens) as scheduler,
+        Scheduler(workers=resources.slots, batch_tokens=resources.batch_tokens) as scheduler,
         progress_bar("extracting", len(reading.sentences)) as advance,
     ):
         outputs = scheduler.submit(engine, reading.sentences, on_done=advance).result()

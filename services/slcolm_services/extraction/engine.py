@@ -23,6 +23,7 @@ from slcolm_services.errors import (
 )
 from slcolm_services.extraction.config import EngineConfig
 from slcolm_services.extraction.long_texts import token_windows
+from slcolm_services.extraction.resources import Resources
 from slcolm_services.model.decode import to_document
 from slcolm_services.model.folder import (
     SCHEMA_FILE,
@@ -31,10 +32,9 @@ from slcolm_services.model.folder import (
     passed_precisions,
     read_manifest,
 )
-from slcolm_services.model.graphs import Precision, bf16_available
+from slcolm_services.model.graphs import Device, Precision, bf16_available
 from slcolm_services.model.inference import Inference
 from slcolm_services.model.tokenization import Encoded, TextTokenizer
-from slcolm_services.runtime.cpu import available_cpus
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class Sentence:
 
 
 class Engine:
-    """One loaded model. Safe to use from many threads; `slots` batches pass at once.
+    """One loaded model. Safe to use from many threads.
 
     Attributes:
         manifest: What the model folder says of itself.
         schema: The task that the model was trained for.
         precision: Of the matrix products.
-        slots: Batches that run at the same time, each on the thread of its caller.
+        resources: Where it runs, and how many batches of which size at once.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Engine:
         tokenizer: TextTokenizer,
         inference: Inference,
         precision: Precision,
-        slots: int,
+        resources: Resources,
         config: EngineConfig,
     ) -> None:
         self.manifest = manifest
@@ -99,9 +99,9 @@ class Engine:
         self._inference = inference
         self._config = config
         self.precision = precision
-        self.slots = slots
+        self.resources = resources
         # More batches than processors at once would only take more memory.
-        self._free_slots = threading.Semaphore(self.slots)
+        self._free_slots = threading.Semaphore(resources.slots)
 
     @classmethod
     def load(
@@ -118,7 +118,7 @@ class Engine:
             ModelNotFound: There is no model folder at the path.
             ModelInvalid: The folder is damaged, its files do not fit together, or it has not passed
                 its check in the configured precision.
-            ConfigInvalid: The configured precision is not to be had here.
+            ConfigInvalid: The configured precision or device are not to be had here.
         """
         config = config or EngineConfig()
         manifest = read_manifest(folder, verify=verify)
@@ -128,15 +128,22 @@ class Engine:
             raise ModelInvalid(error.message, violations=error.violations) from error
         _check_types(manifest, schema)
         tokenizer = TextTokenizer.load(folder / TOKENIZER_FILE, max_tokens=manifest.max_tokens)
-        slots = config.threads or available_cpus()
-        precision = _precision(folder, config.precision)
+        resources = Resources.of(config)
+        precision = _precision(folder, config.precision, resources.device)
         return cls(
             manifest=manifest,
             schema=schema,
             tokenizer=tokenizer,
-            inference=Inference(folder, manifest, tokenizer, precision=precision, slots=slots),
+            inference=Inference(
+                folder,
+                manifest,
+                tokenizer,
+                precision=precision,
+                device=resources.device,
+                slots=resources.slots,
+            ),
             precision=precision,
-            slots=slots,
+            resources=resources,
             config=config,
         )
 
@@ -203,12 +210,12 @@ class Engine:
         ]
 
 
-def _precision(folder: Path, wanted: str) -> Precision:
+def _precision(folder: Path, wanted: str, device: Device) -> Precision:
     if wanted == "fp32":
         return "fp32"
     passed = "bf16" in passed_precisions(folder)
     if wanted == "auto":
-        return "bf16" if passed and bf16_available() else "fp32"
+        return "bf16" if passed and device == "cpu" and bf16_available() else "fp32"
     if not passed:
         raise ModelInvalid(
             "the model has not passed a check in bf16; its card says in which it has"

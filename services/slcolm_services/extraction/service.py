@@ -10,9 +10,9 @@ from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
 from slcolm_services.extraction.config import ExtractionConfig
 from slcolm_services.extraction.measures import Measures
 from slcolm_services.extraction.registry import Registry
+from slcolm_services.extraction.resources import Resources
 from slcolm_services.extraction.scheduler import Scheduler
 from slcolm_services.extraction.servicer import ExtractionServicer
-from slcolm_services.runtime.cpu import available_cpus
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 
@@ -27,10 +27,9 @@ def build(config: ExtractionConfig) -> Service:
     """
     measures = Measures()
     registry = Registry(ArtifactStore(config.store), config)
+    resources = Resources.of(config)
     scheduler = Scheduler(
-        workers=config.threads or available_cpus(),
-        batch_tokens=config.batch_tokens,
-        measures=measures,
+        workers=resources.slots, batch_tokens=resources.batch_tokens, measures=measures
     )
     servicer = ExtractionServicer(config, registry, scheduler, measures)
 

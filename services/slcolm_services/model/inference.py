@@ -24,11 +24,11 @@ from slcolm_services.model.decode import (
     unseen_pairs,
 )
 from slcolm_services.model.folder import ModelManifest
-from slcolm_services.model.graphs import Array, Graph, Precision, load_graph
+from slcolm_services.model.graphs import Array, Device, Precision, Value, load_graph
 from slcolm_services.model.tokenization import Encoded, TextTokenizer, pad
 
-_PAIRS_PER_RUN = 8192
-"""Pairs that the second graph scores at once: about 100 MB of features at 768 dimensions."""
+_PAIRS_PER_RUN = 2048
+"""Pairs that the second graph scores at once: 6 MB for each of its features at 768 dimensions."""
 
 _BF16_TOKENS = 16
 """Texts are padded to a multiple of this in bf16. OpenVINO sums what is left over of a row of
@@ -61,12 +61,13 @@ class Inference:
         manifest: Its manifest.
         tokenizer: Its tokenizer.
         precision: Of the matrix products.
+        device: Where the graphs run.
         slots: Most batches at the same time.
 
     Raises:
         ModelInvalid: The graphs cannot be run or do not give what the manifest promises; they are
             tried on a first text.
-        ConfigInvalid: The precision is not to be had here.
+        ConfigInvalid: Precision or device are not to be had here.
     """
 
     def __init__(
@@ -76,14 +77,15 @@ class Inference:
         tokenizer: TextTokenizer,
         *,
         precision: Precision = "fp32",
+        device: Device = "cpu",
         slots: int = 1,
     ) -> None:
         self._manifest = manifest
         self._pad_id = tokenizer.pad_id
         self._multiple = _BF16_TOKENS if precision == "bf16" else 1
-        self._spans_graph: Graph = load_graph(folder / manifest.spans_graph, precision, slots=slots)
-        self._relations_graph: Graph = load_graph(
-            folder / manifest.relations_graph, precision, slots=slots
+        self._spans_graph, self._relations_graph = (
+            load_graph(folder / name, precision, device=device, slots=slots)
+            for name in (manifest.spans_graph, manifest.relations_graph)
         )
         self._try_out(tokenizer.encode("a"))
 
@@ -109,13 +111,16 @@ class Inference:
             )
         ]
 
-    def _spans(self, ids: Array, mask: Array) -> list[Array]:
-        return self._spans_graph.run(
-            ["hidden", "span_logits", "vector"], {"input_ids": ids, "attention_mask": mask}
+    def _spans(self, ids: Array, mask: Array) -> tuple[Value, Array, Array]:
+        hidden, span_logits, vectors = self._spans_graph.run(
+            ["hidden", "span_logits", "vector"],
+            {"input_ids": ids, "attention_mask": mask},
+            keep=["hidden"],
         )
+        return hidden, span_logits, vectors
 
     def _relations(
-        self, hidden: Array, spans: Sequence[Sequence[SpanPrediction]]
+        self, hidden: Value, spans: Sequence[Sequence[SpanPrediction]]
     ) -> Iterator[list[Relation]]:
         """Relations of each text of a batch, given its hidden states and entities."""
         pairs = [candidate_pairs(found) for found in spans]
@@ -132,7 +137,7 @@ class Inference:
         for local, rows in zip(pairs, np.split(logits, borders), strict=True):
             yield decode_relations(rows, local, self._manifest)
 
-    def _pair_logits(self, hidden: Array, spans: Array, pairs: Array) -> NDArray[np.float32]:
+    def _pair_logits(self, hidden: Value, spans: Array, pairs: Array) -> NDArray[np.float32]:
         """float32[P, R] for int64[P, 2] pairs of the rows of int64[M, 3] spans."""
         parts = [
             self._relations_graph.run(

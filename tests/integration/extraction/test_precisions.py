@@ -1,9 +1,11 @@
-"""Precisions: which one a model runs in, and what each promises about batches and values."""
+"""Precisions and devices: which a model runs in, and what each promises of batches and values."""
 
 from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +19,9 @@ from slcolm_services.errors import ConfigInvalid, ModelInvalid
 from slcolm_services.extraction.config import EngineConfig
 from slcolm_services.extraction.engine import Engine
 from slcolm_services.model.folder import ModelManifest, write_manifest
-from slcolm_services.model.graphs import Precision, bf16_available
+from slcolm_services.model.graphs import Device, Precision, bf16_available, cuda_available
 from slcolm_services.model.inference import Found, Inference
-from slcolm_services.model.tokenization import Encoded, TextTokenizer
+from slcolm_services.model.tokenization import Encoded, TextTokenizer, pad
 from slcolm_services.training.encoder import character_tokenizer
 from slcolm_services.training.export import export_graphs
 from slcolm_services.training.model import SpanModel
@@ -38,7 +40,18 @@ _MANIFEST = ModelManifest(
 _needs_bf16 = pytest.mark.skipif(
     not bf16_available(), reason="needs OpenVINO and a processor with bfloat16 instructions"
 )
-_PRECISIONS = ("fp32", pytest.param("bf16", marks=_needs_bf16))
+_KINDS = (
+    ("fp32", "cpu"),
+    pytest.param("bf16", "cpu", marks=_needs_bf16),
+    pytest.param(
+        "fp32",
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not cuda_available(), reason="needs onnxruntime-gpu and a GPU"),
+        ],
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +104,11 @@ def texts(tokenizer: TextTokenizer) -> list[Encoded]:
     return [tokenizer.encode("".join(draw.choices(_CHARACTERS, k=length))) for length in lengths]
 
 
-@pytest.mark.parametrize("precision", _PRECISIONS)
+@pytest.mark.parametrize(("precision", "device"), _KINDS)
 def test_an_answer_does_not_depend_on_its_batch(
-    folder: Path, tokenizer: TextTokenizer, precision: Precision
+    folder: Path, tokenizer: TextTokenizer, precision: Precision, device: Device
 ) -> None:
-    inference = Inference(folder, _MANIFEST, tokenizer, precision=precision, slots=2)
+    inference = Inference(folder, _MANIFEST, tokenizer, precision=precision, device=device, slots=2)
     encoded = texts(tokenizer)
     alone = [inference.run([one])[0] for one in encoded]
     assert sum(len(found.relations) for found in alone) > 100
@@ -124,6 +137,62 @@ def check_same(one: Found, other: Found, *, exact: bool) -> None:
             atol=tolerance,
         )
     np.testing.assert_allclose(one.vector, other.vector, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_pairs_are_scored_on_what_the_device_keeps(
+    folder: Path, tokenizer: TextTokenizer, device: Device, model: SpanModel
+) -> None:
+    """More pairs than one run takes, beside the same pairs in torch."""
+    if device == "cuda" and not cuda_available():
+        pytest.skip("needs onnxruntime-gpu and a GPU")
+    inference = Inference(folder, _MANIFEST, tokenizer, device=device)
+    encoded = [one for one in texts(tokenizer) if len(one) > 30]
+    found = inference.run(encoded)
+    assert sum(len(one.spans) * (len(one.spans) - 1) for one in found) > 2048
+    ids, mask = pad(encoded, tokenizer.pad_id)
+    with torch.inference_mode():
+        hidden = model.encode(torch.from_numpy(ids), torch.from_numpy(mask))
+        for row, one in enumerate(found):
+            spans = torch.tensor([(row, span.first, span.end) for span in one.spans])
+            pairs = torch.tensor([(r.head, r.tail) for r in one.relations])
+            kinds = [_MANIFEST.relation_types.index(r.type) for r in one.relations]
+            logits = model.relation_logits(hidden, spans, pairs)
+            probs = logits.sigmoid()[range(len(kinds)), kinds].numpy()
+            assert [r.prob for r in one.relations] == pytest.approx(probs.tolist(), abs=1e-5)
+
+
+def test_memory_stops_growing_with_the_shapes_of_batches(folder: Path) -> None:
+    """In a process of its own, where nothing else takes memory."""
+    resident = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", _VARYING_SHAPES, str(folder)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    )
+    first, last = resident
+    assert last - first < 24 * 2**20
+
+
+_VARYING_SHAPES = """
+import json, random, sys
+import numpy, psutil
+from pathlib import Path
+from slcolm_services.model.graphs import load_graph
+
+graph = load_graph(Path(sys.argv[1]) / "spans.onnx")
+draw = random.Random(3)
+resident = []
+for _ in range(2):
+    for _ in range(150):
+        length = draw.randint(2, 160)
+        ids = numpy.ones((draw.randint(1, max(1, 1024 // length)), length), dtype=numpy.int64)
+        graph.run(["hidden", "span_logits"], {"input_ids": ids, "attention_mask": ids})
+    resident.append(psutil.Process().memory_info().rss)
+print(json.dumps(resident))
+"""
 
 
 @_needs_bf16
@@ -171,7 +240,8 @@ def test_without_openvino_auto_is_fp32_and_bf16_is_refused(
         Engine.load(folder, EngineConfig(precision="bf16", threads=1))
 
 
-def test_an_unknown_precision_is_named() -> None:
-    with pytest.raises(ConfigInvalid) as caught:
-        EngineConfig(precision="int4")
-    assert [violation.field for violation in caught.value.violations] == ["precision"]
+@pytest.mark.skipif(cuda_available(), reason="there is a GPU")
+def test_without_a_gpu_cuda_is_refused_by_its_field(folder: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="onnxruntime-gpu") as caught:
+        Engine.load(folder, EngineConfig(device="cuda"))
+    assert [violation.field for violation in caught.value.violations] == ["device"]
