@@ -21,6 +21,7 @@ _COMMANDS = {
     "runs": ("runs", "List, show, watch, cancel and resume runs."),
     "predict": ("predict", "Extract entities and relations with a trained model."),
     "train": ("train", "Train a small model."),
+    "pretrain": ("pretrain", "Train the character encoder on raw text."),
     "score": ("score", "Score predictions against gold data."),
     "policy": ("policy", "Fit a merge policy on dev, and apply it."),
     "recordings": ("recordings", "Score recorded LLM answers in every merge mode."),

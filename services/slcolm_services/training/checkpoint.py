@@ -93,7 +93,7 @@ class Checkpoints:
             return RunState()
         folder = epochs[-1]
         load_model(model, folder / "model.safetensors")
-        _load_optimizer(optimizer, folder / "optimizer.safetensors")
+        load_optimizer(optimizer, folder / "optimizer.safetensors")
         raw = json.loads((folder / "state.json").read_bytes())
         return RunState(tuple(EpochRecord(**record) for record in raw))
 
@@ -108,7 +108,7 @@ class Checkpoints:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         save_model(model, str(partial / "model.safetensors"))
-        _save_optimizer(optimizer, partial / "optimizer.safetensors")
+        save_optimizer(optimizer, partial / "optimizer.safetensors")
         (partial / "state.json").write_text(json.dumps(state.as_json()), encoding="utf-8")
         current = self._folder / f"epoch-{state.epoch:05d}"
         partial.rename(current)
@@ -129,7 +129,7 @@ class Checkpoints:
         return self._folder / f"best-{state.best.epoch:05d}.safetensors"
 
 
-def _save_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
+def save_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
     """Write the tensors of an optimizer's state; its settings come from the run's options."""
     tensors: dict[str, Tensor] = {}
     for index, state in optimizer.state_dict()["state"].items():
@@ -138,7 +138,8 @@ def _save_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
     save_file(tensors, path)
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
+def load_optimizer(optimizer: torch.optim.Optimizer, path: Path) -> None:
+    """Put tensors that `save_optimizer` wrote into an optimizer with the same parameters."""
     state: dict[int, dict[str, Any]] = {}
     for key, value in load_file(path).items():
         index, name = key.split(".", maxsplit=1)

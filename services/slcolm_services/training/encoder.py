@@ -11,7 +11,7 @@ stands next to which, and learns several times slower.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -29,7 +29,25 @@ BUILT_IN = "built-in"
 """How reports name the built-in encoder."""
 
 _PAD, _UNKNOWN, _CLS, _SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+SPECIAL_TOKENS = (_PAD, _UNKNOWN, _CLS, _SEP)
+"""Tokens of the built-in encoder that are no characters, in the order of their ids."""
+PAD_ID, UNKNOWN_ID, CLS_ID, SEP_ID = range(len(SPECIAL_TOKENS))
 _ROTARY_BASE = 10_000.0
+
+
+class _SquaredRelu(nn.Module):
+    """`max(x, 0)²` (So et al. 2021, Primer): far cheaper than GELU, and no worse."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return torch.relu(hidden).square()
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "relu": nn.ReLU,
+    "relu2": _SquaredRelu,
+}
+"""Activations by the names that a configuration uses."""
 
 
 class CharacterEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -47,6 +65,7 @@ class CharacterEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         intermediate_size: int = 1024,
         kernel_size: int = 5,
         dropout: float = 0.2,
+        activation: str = "gelu",
         **kwargs: Any,
     ) -> None:
         self.vocab_size = vocab_size
@@ -56,6 +75,7 @@ class CharacterEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         self.intermediate_size = intermediate_size
         self.kernel_size = kernel_size
         self.dropout = dropout
+        self.activation = activation
         super().__init__(**kwargs)
 
 
@@ -87,13 +107,14 @@ class _Block(nn.Module):
         width = config.hidden_size
         self.local_norm = nn.LayerNorm(width)
         self.local = nn.Conv1d(width, width, config.kernel_size, padding=config.kernel_size // 2)
+        self.local_activation = ACTIVATIONS[config.activation]()
         self.local_output = nn.Linear(width, width)
         self.attention_norm = nn.LayerNorm(width)
         self.attention = _Attention(config)
         self.forward_norm = nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(
             nn.Linear(width, config.intermediate_size),
-            nn.GELU(),
+            ACTIVATIONS[config.activation](),
             nn.Linear(config.intermediate_size, width),
         )
         self.dropout = TextDropout(config.dropout)
@@ -102,7 +123,7 @@ class _Block(nn.Module):
         self, hidden: Tensor, present: Tensor, bias: Tensor, cosine: Tensor, sine: Tensor
     ) -> Tensor:
         # Padding is zeroed before it is mixed in: a text's answer must not depend on its batch.
-        local = nn.functional.gelu(self._mix(self.local_norm(hidden) * present))
+        local = self.local_activation(self._mix(self.local_norm(hidden) * present))
         hidden = hidden + self.dropout(self.local_output(local))
         attended = self.attention(self.attention_norm(hidden), bias, cosine, sine)
         hidden = hidden + self.dropout(attended)
@@ -148,7 +169,7 @@ class CharacterEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Encode; positions where `attention_mask` is 0 influence no other position."""
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
-        cosine, sine = self._rotary(input_ids.shape[1], input_ids.device)
+        cosine, sine = self._rotary(input_ids.shape[1])
         present = attention_mask.unsqueeze(-1).to(self.embeddings.weight.dtype)
         # Added to the attention scores: nothing at tokens, minus infinity in effect at padding.
         bias = (1.0 - present[:, None, None, :, 0]) * torch.finfo(present.dtype).min
@@ -157,14 +178,15 @@ class CharacterEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             hidden = block(hidden, present, bias, cosine, sine)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))
 
-    def _rotary(self, length: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of the rotation angles, each float[L, D]."""
+    def _rotary(self, length: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of the rotation angles, each float[L, D] as exact as the weights."""
+        device, dtype = self.embeddings.weight.device, self.embeddings.weight.dtype
         size = self.config.hidden_size // self.config.num_attention_heads
         powers = torch.arange(0, size, 2, device=device, dtype=torch.float32) / size
         positions = torch.arange(length, device=device, dtype=torch.float32)
         angles = positions[:, None] * (_ROTARY_BASE**-powers)[None, :]
         angles = torch.cat([angles, angles], dim=-1)
-        return angles.cos(), angles.sin()
+        return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 def _rotate(value: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -200,9 +222,9 @@ class LoadedEncoder:
 def character_tokenizer(texts: Iterable[str]) -> Tokenizer:
     """A tokenizer with one token a code point; its vocabulary is the characters of `texts`."""
     characters = sorted(set().union(*texts))
-    vocabulary = {token: i for i, token in enumerate([_PAD, _UNKNOWN, _CLS, _SEP, *characters])}
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL_TOKENS, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=_UNKNOWN))
-    tokenizer.add_special_tokens([_PAD, _UNKNOWN, _CLS, _SEP])
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{_CLS} $A {_SEP}",
