@@ -31,14 +31,14 @@ class Recipe:
 
     layers: int = 4
     hidden_size: int = 256
-    activation: str = "relu2"
+    activation: str = "relu"
     vocabulary_size: int = 8000
     block_tokens: int = 128
     batch_tokens: int = 8192
-    micro_tokens: int = 2048
+    micro_tokens: int = 4096
     mask_share: float = 0.3
-    matrix_learning_rate: float = 0.02
-    learning_rate: float = 2e-3
+    matrix_learning_rate: float = 0.03
+    learning_rate: float = 3e-3
     weight_decay: float = 0.05
     warmup_tokens: int = 500_000
     validation_share: float = 0.005
