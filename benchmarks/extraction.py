@@ -7,8 +7,8 @@ one process tree: SpERT's own algorithm, plain torch, ours in this process, ours
 take turns, round by round, on the same sentences, so that a change of the machine's load meets all
 of them. Rates are medians over the rounds; callers share the sentences of a round out in calls of
 at most 16, at least two calls each. Latencies are of calls with one sentence, all rounds together,
-with as many callers as the path says; and, at the end, of sentences that arrive at random times at 70 %
-of the rate that 16 callers got. Reference and ours in fp32 must find the same entities and
+with as many callers as the path says; and, at the end, of sentences that arrive at random times at
+70 % of the rate that 16 callers got. Reference and ours in fp32 must find the same entities and
 relations in every sentence.
 
 The bound is what the matrix products of the model alone would take, on real tokens, at the rate

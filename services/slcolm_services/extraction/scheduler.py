@@ -9,9 +9,10 @@ advances as fast as its fair share.
 
 from __future__ import annotations
 
+import bisect
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,53 +27,39 @@ from slcolm_services.extraction.measures import Measures
 Output: TypeAlias = Extraction | SlcolmError
 
 _MAX_LENGTH_RATIO = 1.25
-"""Longest to shortest text that calls share a batch for: what is padded costs as much as text."""
+"""Longest to shortest text of a batch: what is padded costs as much as text."""
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Texts that go together.
-
-    Attributes:
-        places: Theirs in their calls.
-        shortest: Tokens of the shortest.
-        longest: Tokens of the longest, to which all are padded.
-    """
-
-    places: tuple[int, ...]
-    shortest: int
-    longest: int
-
-    @property
-    def tokens(self) -> int:
-        """Tokens, padding included."""
-        return len(self.places) * self.longest
-
-    def with_other(self, other: _Batch) -> _Batch:
-        """Both as one batch."""
-        return _Batch(
-            self.places + other.places,
-            min(self.shortest, other.shortest),
-            max(self.longest, other.longest),
-        )
-
-
 @dataclass(eq=False)
 class _Call:
-    """A call on its way. `outputs` and what is counted change under the scheduler's lock."""
+    """A call on its way. `outputs` and what is counted change under the scheduler's lock.
+
+    Attributes:
+        lengths: Tokens of its texts that wait, in rising order.
+        places: Theirs in the call.
+        share: Tokens that are a worker's part of the whole call.
+    """
 
     engine: Engine
     sentences: Sequence[Sentence]
     on_done: Callable[[int], None]
-    waiting: list[_Batch]
-    tag: float
+    lengths: list[int]
+    places: list[int]
+    share: int
+    tag: float = 0.0
     future: Future[list[Output]] = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
     begun: bool = False
-    missing: int = 0
     outputs: dict[int, Output] = field(default_factory=dict)
+
+    def of_like_length(self, shortest: int, longest: int) -> int | None:
+        """The longest that waits and may go with texts of such lengths; an index of `lengths`."""
+        index = bisect.bisect_right(self.lengths, shortest * _MAX_LENGTH_RATIO) - 1
+        if index >= 0 and longest <= self.lengths[index] * _MAX_LENGTH_RATIO:
+            return index
+        return None
 
 
 class Scheduler:
@@ -151,12 +138,10 @@ class Scheduler:
         Raises:
             Cancelled: The scheduler is closed.
         """
-        lengths = [len(sentence.encoded) for sentence in sentences]
-        # A small call is spread over the workers: they would do nothing else.
-        budget = min(self._batch_tokens, -(-sum(lengths) // self._workers))
-        # The longest last: it is taken first, and others may fill what it leaves.
-        waiting = list(_batches(lengths, budget))
-        call = _Call(engine, sentences, on_done, waiting, tag=0.0, missing=len(sentences))
+        places = sorted(range(len(sentences)), key=lambda place: len(sentences[place].encoded))
+        lengths = [len(sentences[place].encoded) for place in places]
+        share = -(-sum(lengths) // self._workers)
+        call = _Call(engine, sentences, on_done, lengths, places, share)
         if not sentences:
             call.future.set_result([])
             return call.future
@@ -165,8 +150,8 @@ class Scheduler:
                 raise Cancelled("the extraction service is stopping")
             call.tag = self._virtual_time - self._batch_tokens
             self._calls.append(call)
-            self._queued_tokens += sum(batch.tokens for batch in waiting)
-            self._changed.notify(len(waiting))
+            self._queued_tokens += sum(lengths)
+            self._changed.notify(len(lengths))
         # Outside the lock: where the call is cancelled already, this runs `_drop` at once.
         call.future.add_done_callback(lambda _: self._drop(call))
         return call.future
@@ -174,8 +159,9 @@ class Scheduler:
     def _drop(self, call: _Call) -> None:
         """Forget what waits of a call that has ended."""
         with self._changed:
-            self._queued_tokens -= sum(batch.tokens for batch in call.waiting)
-            call.waiting.clear()
+            self._queued_tokens -= sum(call.lengths)
+            call.lengths.clear()
+            call.places.clear()
             if call in self._calls:
                 self._calls.remove(call)
 
@@ -185,62 +171,64 @@ class Scheduler:
             # What waits in the loop for the next batch would keep texts and model alive.
             del batch
 
-    def _take(self) -> list[tuple[_Call, _Batch]]:
-        """The next texts to pass a model together; waits for some. Nothing once closed."""
+    def _take(self) -> list[tuple[_Call, int]]:
+        """The next texts to pass a model together; waits for some. Nothing once closed.
+
+        The longest text of the call whose turn it is, and what waits of like length.
+        """
         with self._changed:
             while not self._calls and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return []
-            taken = [self._pop(min(self._calls, key=lambda call: call.tag))]
-            self._fill(taken)
+            lead = min(self._calls, key=lambda call: call.tag)
+            # No more than a worker's share of what waits, or of a call that is there alone: the
+            # others would do nothing else.
+            share = max(lead.share, self._queued_tokens // self._workers)
+            budget = min(self._batch_tokens, share)
+            shortest = longest = lead.lengths[-1]
+            taken = [self._pop(lead, len(lead.lengths) - 1)]
+            for call in sorted(self._calls, key=lambda call: call.tag):
+                if call.engine is not lead.engine:
+                    continue
+                while (index := call.of_like_length(shortest, longest)) is not None:
+                    both = min(shortest, call.lengths[index]), max(longest, call.lengths[index])
+                    if (len(taken) + 1) * both[1] > budget:
+                        break
+                    shortest, longest = both
+                    taken.append(self._pop(call, index))
             return taken
 
-    def _fill(self, taken: list[tuple[_Call, _Batch]]) -> None:
-        """Add batches of other calls that are of like length, as far as they fit.
-
-        No more than a worker's share of what waits: the others are to have work too.
-        """
-        call, batch = taken[0]
-        room = min(self._batch_tokens, (batch.tokens + self._queued_tokens) // self._workers)
-        for other in sorted(self._calls, key=lambda call: call.tag):
-            both = batch.with_other(other.waiting[-1])
-            if (
-                other.engine is call.engine
-                and both.longest <= both.shortest * _MAX_LENGTH_RATIO
-                and both.tokens <= room
-            ):
-                taken.append(self._pop(other))
-                batch = both
-
-    def _pop(self, call: _Call) -> tuple[_Call, _Batch]:
-        batch = call.waiting.pop()
-        call.tag = max(call.tag, self._virtual_time) + batch.tokens
-        self._virtual_time += batch.tokens / len(self._calls)
-        self._queued_tokens -= batch.tokens
-        if not call.waiting:
+    def _pop(self, call: _Call, index: int) -> tuple[_Call, int]:
+        """Take a waiting text of a call."""
+        place, tokens = call.places.pop(index), call.lengths.pop(index)
+        self._queued_tokens -= tokens
+        call.tag = max(call.tag, self._virtual_time) + tokens
+        self._virtual_time += tokens / len(self._calls)
+        if not call.lengths:
             self._calls.remove(call)
         if not call.begun:
             call.begun = True
             self._measures.queue_seconds.observe(time.perf_counter() - call.arrived)
-        return call, batch
+        return call, place
 
-    def _run(self, taken: Sequence[tuple[_Call, _Batch]]) -> None:
-        engine = taken[0][0].engine
-        sentences = [call.sentences[place] for call, batch in taken for place in batch.places]
+    def _run(self, taken: Sequence[tuple[_Call, int]]) -> None:
+        sentences = [call.sentences[place] for call, place in taken]
         start = time.perf_counter()
-        outputs = iter(_outputs(engine, sentences))
+        outputs = _outputs(taken[0][0].engine, sentences)
         self._measures.run_seconds.observe(time.perf_counter() - start)
         self._measures.batch_texts.observe(len(sentences))
-        for call, batch in taken:
-            self._deliver(call, dict(zip(batch.places, outputs, strict=False)))
+        by_call: dict[_Call, dict[int, Output]] = {}
+        for (call, place), output in zip(taken, outputs, strict=True):
+            by_call.setdefault(call, {})[place] = output
+        for call, found in by_call.items():
+            self._deliver(call, found)
 
     def _deliver(self, call: _Call, outputs: dict[int, Output]) -> None:
         call.on_done(len(outputs))
         with self._changed:
             call.outputs.update(outputs)
-            call.missing -= len(outputs)
-            done = not call.missing
+            done = len(call.outputs) == len(call.sentences)
         # False where the caller went away while the last batch ran.
         if done and call.future.set_running_or_notify_cancel():
             call.future.set_result([call.outputs[place] for place in range(len(call.sentences))])
@@ -257,21 +245,3 @@ def _outputs(engine: Engine, sentences: Sequence[Sentence]) -> Sequence[Output]:
             return [error]
         _log.exception("a text could not be run", tokens=len(sentences[0].encoded))
         return [SlcolmError("the text could not be run; the service's log says why")]
-
-
-def _batches(lengths: Sequence[int], budget: int) -> Iterator[_Batch]:
-    """Places grouped by like length, so that little is padded, the shortest first.
-
-    Args:
-        lengths: Tokens of each text.
-        budget: Most tokens in a batch, padding included; a longer text goes alone.
-    """
-    batch: list[int] = []
-    for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        # Sorted: the newest is the longest, and every other is padded to it.
-        if batch and lengths[place] * (len(batch) + 1) > budget:
-            yield _Batch(tuple(batch), lengths[batch[0]], lengths[batch[-1]])
-            batch = []
-        batch.append(place)
-    if batch:
-        yield _Batch(tuple(batch), lengths[batch[0]], lengths[batch[-1]])

@@ -153,6 +153,15 @@ def test_calls_share_a_batch_where_their_texts_are_of_like_length() -> None:
     assert recorder.batches == [["a0", "b0", "c0", "d0"], ["long0"]]
 
 
+def test_texts_of_one_call_are_padded_no_more_than_those_of_several() -> None:
+    recorder = Recorder()
+    with Scheduler(workers=1, batch_tokens=200) as scheduler:
+        with recorder.holding(scheduler):
+            future = scheduler.submit(recorder.engine, call("a", 10, 60, 50, 11, 30))
+        names(future)
+    assert recorder.batches == [["a1", "a2"], ["a4"], ["a3", "a0"]]
+
+
 def test_models_share_no_batch() -> None:
     recorder, other = Recorder(), Recorder()
     with Scheduler(workers=1, batch_tokens=100) as scheduler:
