@@ -18,6 +18,8 @@ from slcolm_services.cli.options import existing_file
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.errors import Cancelled
 from slcolm_services.runtime.cpu import available_cpus
+from slcolm_services.training.pretraining.checkpoints import RunState
+from slcolm_services.training.pretraining.export import export_encoder
 from slcolm_services.training.pretraining.loop import PretrainProgress
 from slcolm_services.training.pretraining.options import Budget, Recipe
 from slcolm_services.training.pretraining.run import pretrain as pretrain_encoder
@@ -32,7 +34,6 @@ _DEFAULT = Recipe()
     "inputs",
     type=existing_file,
     multiple=True,
-    required=True,
     help="Raw text, UTF-8, a passage a line; .zst is decompressed; may be repeated.",
 )
 @click.option(
@@ -42,8 +43,15 @@ _DEFAULT = Recipe()
     required=True,
     help="Folder of the run.",
 )
-@click.option("--tokens", type=click.IntRange(min=1), default=None, help="Most tokens.")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=None, help="Longest.")
+@click.option(
+    "--tokens", type=click.IntRange(min=1), default=None, help="Tokens after which the run ends."
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    default=None,
+    help="Hours of training after which the run ends.",
+)
 @click.option("--layers", type=int, default=_DEFAULT.layers, show_default=True, help="Blocks.")
 @click.option(
     "--hidden-size", type=int, default=_DEFAULT.hidden_size, show_default=True, help="Features."
@@ -73,6 +81,14 @@ _DEFAULT = Recipe()
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
 )
+@click.option(
+    "--export",
+    "target",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Without training, write the encoder of the last checkpoint to this folder.",
+)
+@click.option("--data", default="", help="What the corpus is, for the card of the encoder.")
 @json_option
 def pretrain(
     *,
@@ -87,16 +103,26 @@ def pretrain(
     precision: str,
     threads: int | None,
     seed: int,
+    target: Path | None,
+    data: str,
     as_json: bool,
 ) -> None:
-    """Train the character encoder on raw text, for `slcolm train --encoder`.
+    """Train the character encoder on raw text, for `slcolm train --encoder run/encoder`.
 
-    The same command again goes on where an interrupted one stopped.
+    The same command again goes on where an interrupted one stopped; its --tokens and --hours count
+    from the beginning of the run and may be changed. The learning rate falls over the last part of
+    them, so give a run an end that it will reach.
 
     \b
     Example:
       slcolm pretrain --input corpus.txt.zst --out run/ --hours 2
+      slcolm pretrain --out run/ --export encoder/ --data "The 24 Histories."
     """
+    if target is not None:
+        _report(export_encoder(folder, target, data=data), target, as_json=as_json)
+        return
+    if not inputs:
+        raise click.UsageError("give --input, or --export for a run that is there")
     recipe = Recipe(
         layers=layers,
         hidden_size=hidden_size,
@@ -118,8 +144,28 @@ def pretrain(
         )
     if state.spent < 1:
         raise Cancelled(f"stopped after {state.tokens:,} tokens; the same command goes on")
+    encoder = folder / "encoder"
+    _report(export_encoder(folder, encoder, data=data), encoder, as_json=as_json)
+
+
+def _report(state: RunState, encoder: Path, *, as_json: bool) -> None:
+    loss = state.validation_loss
     if as_json:
-        emit_json({"folder": str(folder), "steps": state.step, "tokens": state.tokens})
+        emit_json(
+            {
+                "encoder": str(encoder),
+                "steps": state.step,
+                "tokens": state.tokens,
+                "seconds": round(state.seconds, 1),
+                "validation_loss": loss,
+            }
+        )
+        return
+    validation = "" if loss is None else f", validation loss {loss:.3f}"
+    console().print(
+        f"encoder in {encoder}: {state.tokens:,} tokens in {state.seconds:.0f} s{validation}",
+        soft_wrap=True,
+    )
 
 
 class _Stop:

@@ -71,7 +71,7 @@ from slcolm_services.errors import FieldViolation, InvalidInput
     is_flag=True,
     help="Use the provider's batch API: cheaper, and answers take hours.",
 )
-@click.option("--encoder", default="", help="Transformers encoder by name or path.")
+@click.option("--encoder", default="", help="As of `slcolm train`.")
 @click.option("--epochs", type=click.IntRange(min=1), default=None, help="Training epochs.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Sentences a batch.")
 @click.option("--learning-rate", type=float, default=None, help="Peak learning rate.")

@@ -41,7 +41,8 @@ _PLAIN_SECONDS = 15.0
     "--encoder",
     default="",
     metavar="NAME_OR_PATH",
-    help="Transformers encoder; without it a character encoder is trained from scratch.",
+    help="Transformers encoder, `built-in` (pre-trained on classical Chinese) or `random`; "
+    "without it the built-in one where it suits the texts, else random weights.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=None, help="Most epochs.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=None, help="Sentences a step.")

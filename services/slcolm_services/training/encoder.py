@@ -11,8 +11,9 @@ stands next to which, and learns several times slower.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -23,10 +24,10 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from transformers.modeling_outputs import BaseModelOutput
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.training import built_in
+from slcolm_services.training.choice import BUILT_IN, CHARACTER_MODEL, standard_form
 from slcolm_services.training.dropout import TextDropout
-
-BUILT_IN = "built-in"
-"""How reports name the built-in encoder."""
+from slcolm_services.training.folding import folding_normalizer
 
 _PAD, _UNKNOWN, _CLS, _SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 SPECIAL_TOKENS = (_PAD, _UNKNOWN, _CLS, _SEP)
@@ -53,7 +54,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 class CharacterEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Sizes of the built-in encoder."""
 
-    model_type = "slcolm-character"
+    model_type = CHARACTER_MODEL
 
     def __init__(
         self,
@@ -178,6 +179,21 @@ class CharacterEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
             hidden = block(hidden, present, bias, cosine, sine)
         return BaseModelOutput(last_hidden_state=self.norm(hidden))
 
+    def set_dropout(self, share: float) -> None:
+        """Change the share of features that training drops."""
+        self.config.dropout = share
+        for module in self.modules():
+            if isinstance(module, TextDropout):
+                module.share = share
+
+    def add_embeddings(self, count: int) -> None:
+        """Append embeddings to the table; they begin as that of the unknown token."""
+        table = self.embeddings.weight.data
+        more = table[UNKNOWN_ID].repeat(count, 1)
+        self.config.vocab_size = len(table) + count
+        self.embeddings = nn.Embedding(self.config.vocab_size, table.shape[1])
+        self.embeddings.weight.data = torch.cat([table, more])
+
     def _rotary(self, length: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the rotation angles, each float[L, D] as exact as the weights."""
         device, dtype = self.embeddings.weight.device, self.embeddings.weight.dtype
@@ -203,7 +219,7 @@ class LoadedEncoder:
     """An encoder with the tokenizer that belongs to it.
 
     Attributes:
-        name: Name or path as it was asked for; `BUILT_IN` for the built-in encoder.
+        name: As reports have it: name or path as it was asked for.
         encoder: The torch module; its config has `hidden_size`.
         tokenizer: As it goes into the model folder.
         unknown_id: Token id of what the vocabulary does not hold; None where there is none.
@@ -221,7 +237,17 @@ class LoadedEncoder:
 
 def character_tokenizer(texts: Iterable[str]) -> Tokenizer:
     """A tokenizer with one token a code point; its vocabulary is the characters of `texts`."""
-    characters = sorted(set().union(*texts))
+    return _tokenizer_of(sorted(set().union(*texts)))
+
+
+def folding_tokenizer(characters: Sequence[str]) -> Tokenizer:
+    """A tokenizer that folds script variants; the characters have their ids in this order."""
+    tokenizer = _tokenizer_of(characters)
+    tokenizer.normalizer = folding_normalizer()
+    return tokenizer
+
+
+def _tokenizer_of(characters: Sequence[str]) -> Tokenizer:
     vocabulary = {token: i for i, token in enumerate([*SPECIAL_TOKENS, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=_UNKNOWN))
     tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
@@ -247,7 +273,7 @@ def built_in_encoder(
         dropout=dropout,
     )
     return LoadedEncoder(
-        BUILT_IN,
+        "character encoder from scratch",
         CharacterEncoder(config),
         tokenizer,
         tokenizer.token_to_id(_UNKNOWN),
@@ -260,7 +286,7 @@ def pretrained_encoder(name: str, *, max_tokens: int) -> LoadedEncoder:
     """Load a transformers encoder and its fast tokenizer.
 
     Args:
-        name: Name on the Hugging Face hub, or path of a folder.
+        name: Name on the Hugging Face hub, path of a folder, or `BUILT_IN`.
         max_tokens: Longest input wanted; less where the encoder takes less.
 
     Raises:
@@ -268,9 +294,10 @@ def pretrained_encoder(name: str, *, max_tokens: int) -> LoadedEncoder:
             or it has no fast tokenizer, whose offsets the span model needs.
     """
     try:
-        encoder = AutoModel.from_pretrained(name, dtype=torch.float32)
+        source = str(built_in.FOLDER) if name == BUILT_IN else name
+        encoder = AutoModel.from_pretrained(source, dtype=torch.float32)
         # The factory has no types.
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(name)  # type: ignore[no-untyped-call,unused-ignore]
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)  # type: ignore[no-untyped-call,unused-ignore]
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _encoder_invalid(name, f"cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
@@ -285,6 +312,36 @@ def pretrained_encoder(name: str, *, max_tokens: int) -> LoadedEncoder:
         min(size for size in sizes if size),
         pretrained=True,
     )
+
+
+def adapt_encoder(loaded: LoadedEncoder, texts: Iterable[str], *, dropout: float) -> LoadedEncoder:
+    """Ready a pre-trained character encoder for a task; other encoders are as they are.
+
+    Characters of the task that its vocabulary lacks get ids of their own. They begin with the
+    embedding of the unknown token, which pre-training has taught to stand for any character.
+
+    Args:
+        loaded: The encoder is changed in place.
+        texts: Of the task.
+        dropout: In the encoder.
+    """
+    encoder = loaded.encoder
+    if not isinstance(encoder, CharacterEncoder) or not loaded.pretrained:
+        return loaded
+    encoder.set_dropout(dropout)
+    characters = {standard_form(loaded.tokenizer, c) for c in set().union(*texts)}
+    missing = sorted(c for c in characters if loaded.tokenizer.token_to_id(c) is None)
+    encoder.add_embeddings(len(missing))
+    return replace(loaded, tokenizer=_with_characters(loaded.tokenizer, missing))
+
+
+def _with_characters(tokenizer: Tokenizer, characters: Sequence[str]) -> Tokenizer:
+    """A tokenizer with more characters in its vocabulary, behind those that are there."""
+    content = json.loads(tokenizer.to_str())
+    vocabulary = content["model"]["vocab"]
+    first = len(vocabulary)
+    vocabulary.update({character: first + index for index, character in enumerate(characters)})
+    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
 
 
 def _positions(encoder: PreTrainedModel) -> int | None:

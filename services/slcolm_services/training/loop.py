@@ -72,7 +72,7 @@ class Trainer:
         self._checkpoints = checkpoints
         self._device = next(model.parameters()).device
         self._optimizer = torch.optim.AdamW(
-            _parameter_groups(model, settings.weight_decay), lr=settings.learning_rate
+            _parameter_groups(model, settings), lr=settings.learning_rate
         )
 
     def run(
@@ -179,7 +179,7 @@ class Trainer:
     def _set_learning_rate(self, step: int, steps: int) -> None:
         factor = learning_rate_factor(step, steps, self._settings.warmup)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._settings.learning_rate * factor
+            group["lr"] = self._settings.learning_rate * group["rate"] * factor
 
 
 def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
@@ -190,12 +190,18 @@ def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
     return (steps - step) / max(1, steps - rising)
 
 
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Matrices with weight decay, biases and norms without."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def _parameter_groups(model: SpanModel, settings: Settings) -> list[dict[str, object]]:
+    """Matrices with weight decay, biases and norms without; encoder and heads at their rates."""
+    encoder = {id(parameter) for parameter in model.encoder.parameters()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            decay = settings.weight_decay if parameter.ndim > 1 else 0.0
+            rate = settings.encoder_rate if id(parameter) in encoder else 1.0
+            groups.setdefault((decay, rate), []).append(parameter)
     return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": decay, "rate": rate}
+        for (decay, rate), parameters in groups.items()
     ]
 
 

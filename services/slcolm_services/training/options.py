@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.training.choice import RANDOM, Kind, kind_of
 
 _SMALL_TRAINING_SET = 1000
-"""Sentences up to which the built-in encoder is smaller, and trained in smaller batches."""
+"""Sentences up to which training goes in smaller batches."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class TrainOptions:
     """What a user may ask for; None leaves the choice to the trainer.
 
     Attributes:
-        encoder: Transformers encoder by name or path; empty for the built-in encoder.
+        encoder: Transformers encoder by name or path, `built-in` or `random`; empty for the
+            built-in encoder where it suits the texts, else random weights.
         epochs: Passes over the training set.
         batch_size: Sentences a step.
         learning_rate: Peak learning rate.
@@ -36,16 +38,17 @@ class Settings:
     """Everything that decides a training run, with nothing left open.
 
     Attributes:
-        encoder: Transformers encoder by name or path; empty for the built-in encoder.
+        encoder: Transformers encoder by name or path, `built-in` or `random`.
         epochs: Passes over the training set.
         batch_size: Sentences a step.
         learning_rate: Peak learning rate of AdamW.
+        encoder_rate: That of the encoder, as a multiple of that of the heads.
         seed: Of every random choice.
         patience: Epochs without a better dev score before training stops.
         warmup: Share of the steps in which the learning rate rises.
         weight_decay: Of AdamW, on matrices only.
         gradient_clip: Largest norm of a step's gradient.
-        dropout: In the built-in encoder.
+        dropout: In character encoders.
         head_dropout: On the inputs of the entity and relation heads.
         token_dropout: Share of the tokens that training replaces by the unknown token.
         relation_weight: Weight of the relation loss beside the entity loss.
@@ -53,14 +56,15 @@ class Settings:
         relation_negatives: Largest number of negative pairs drawn from a sentence.
         max_tokens: Longest text, special tokens included.
         max_span_tokens: Longest entity.
-        layers: Of the built-in encoder.
-        hidden_size: Of the built-in encoder.
+        layers: Of a character encoder from scratch.
+        hidden_size: Of a character encoder from scratch.
     """
 
-    encoder: str = ""
+    encoder: str = RANDOM
     epochs: int = 20
     batch_size: int = 8
     learning_rate: float = 5e-5
+    encoder_rate: float = 1.0
     seed: int = 0
     patience: int = 6
     warmup: float = 0.1
@@ -89,9 +93,18 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
         ConfigInvalid: An option is out of range.
     """
     _check(options)
-    if options.encoder:
+    kind = kind_of(options.encoder)
+    if kind is Kind.TRANSFORMERS:
         # SpERT's own, which hold for pre-trained encoders of the usual size.
         defaults = Settings(encoder=options.encoder)
+    elif kind is Kind.CHARACTER:
+        defaults = Settings(
+            encoder=options.encoder,
+            batch_size=8 if sentences <= _SMALL_TRAINING_SET else 16,
+            learning_rate=1e-3,
+            encoder_rate=0.5,
+            token_dropout=0.05,
+        )
     elif sentences <= _SMALL_TRAINING_SET:
         defaults = Settings(epochs=30, learning_rate=2e-3, patience=12, token_dropout=0.05)
     else:

@@ -12,6 +12,7 @@ import grpc
 from slcolm.training.v1 import training_pb2, training_pb2_grpc
 from slcolm_services.errors import ConfigInvalid, FieldViolation, InvalidInput
 from slcolm_services.runtime.wire import schema_from_wire
+from slcolm_services.training.choice import BUILT_IN, RANDOM
 from slcolm_services.training.config import TrainingConfig
 from slcolm_services.training.job import Finished, Job
 from slcolm_services.training.options import TrainOptions
@@ -79,7 +80,7 @@ def check_encoder(name: str, config: TrainingConfig) -> None:
     Raises:
         ConfigInvalid: A path outside `encoder_dirs`, or a name of the hub where these are closed.
     """
-    if not name:
+    if name in ("", BUILT_IN, RANDOM):
         return
     path = Path(name)
     # transformers takes any name that is also a folder here for that folder.

@@ -28,8 +28,14 @@ from slcolm_services.runtime.cpu import available_cpus
 from slcolm_services.training.calibration import calibrate_entities, calibrate_relations
 from slcolm_services.training.card import Card, write_card
 from slcolm_services.training.checkpoint import Checkpoints
+from slcolm_services.training.choice import Kind, choose_encoder, kind_of
 from slcolm_services.training.dev import choose_threshold, predict, score
-from slcolm_services.training.encoder import LoadedEncoder, built_in_encoder, pretrained_encoder
+from slcolm_services.training.encoder import (
+    LoadedEncoder,
+    adapt_encoder,
+    built_in_encoder,
+    pretrained_encoder,
+)
 from slcolm_services.training.examples import build_examples
 from slcolm_services.training.export import export_graphs
 from slcolm_services.training.loop import DevScore, Trainer
@@ -97,7 +103,8 @@ def train(
     """
     started = time.monotonic()
     _check(train_docs, dev_docs, schema, output)
-    settings = settle(options, sentences=len(train_docs))
+    encoder = choose_encoder(options.encoder, [document.text for document in train_docs])
+    settings = settle(replace(options, encoder=encoder), sentences=len(train_docs))
     digests = {
         "train": documents_digest(train_docs),
         "dev": documents_digest(dev_docs),
@@ -216,19 +223,21 @@ def _run_key(digests: Mapping[str, str], settings: Settings) -> str:
 
 
 def _threads(settings: Settings) -> int:
-    """Threads of torch: the built-in encoder's steps are too small to be shared out.
+    """Threads of torch: the steps of character encoders are too small to be shared out.
 
     Measured on two cores, a second thread brings nothing when the cores are idle, and costs a
     multiple of the time when they are not.
     """
-    return available_cpus() if settings.encoder else 1
+    return available_cpus() if kind_of(settings.encoder) is Kind.TRANSFORMERS else 1
 
 
 def _load_encoder(documents: Sequence[Document], settings: Settings) -> LoadedEncoder:
-    if settings.encoder:
-        return pretrained_encoder(settings.encoder, max_tokens=settings.max_tokens)
+    texts = [document.text for document in documents]
+    if kind_of(settings.encoder) is not Kind.SCRATCH:
+        loaded = pretrained_encoder(settings.encoder, max_tokens=settings.max_tokens)
+        return adapt_encoder(loaded, texts, dropout=settings.dropout)
     return built_in_encoder(
-        [document.text for document in documents],
+        texts,
         layers=settings.layers,
         hidden_size=settings.hidden_size,
         dropout=settings.dropout,

@@ -16,6 +16,7 @@ from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.errors import Cancelled, ConfigInvalid, DataInvalid
 from slcolm_services.model.folder import read_manifest
 from slcolm_services.training import train as train_module
+from slcolm_services.training.choice import RANDOM
 from slcolm_services.training.options import Settings, TrainOptions, settle
 from slcolm_services.training.progress import Progress
 from slcolm_services.training.train import train
@@ -30,6 +31,8 @@ def _small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
         return replace(settings, layers=1, hidden_size=64, max_tokens=70, max_span_tokens=4)
 
     monkeypatch.setattr(train_module, "settle", small)
+    # The built-in encoder, where it is installed, is larger than these tests need.
+    monkeypatch.setattr(train_module, "choose_encoder", lambda name, _: name or RANDOM)
 
 
 def test_a_small_language_is_learned_and_the_folder_is_complete(

@@ -24,6 +24,7 @@ from slcolm_services.training.pretraining.options import Recipe
 from slcolm_services.training.pretraining.text import passages
 from slcolm_services.training.pretraining.vocabulary import CharacterCounts, Vocabulary
 
+_CORPUS_FILE = "corpus.json"
 _LEAST_HAN = 0.3
 """Share of Chinese characters below which a corpus is not Chinese: other scripts have words, and
 a vocabulary of characters does not serve them."""
@@ -37,13 +38,11 @@ class Blocks:
         train: uint16[N,L].
         validation: uint16[M,L].
         vocabulary: Of the ids.
-        characters: In the corpus, as written.
     """
 
     train: NDArray[np.uint16]
     validation: NDArray[np.uint16]
     vocabulary: Vocabulary
-    characters: int
 
 
 def prepare(paths: Sequence[Path], folder: Path, recipe: Recipe) -> Blocks:
@@ -61,9 +60,9 @@ def prepare(paths: Sequence[Path], folder: Path, recipe: Recipe) -> Blocks:
         vocabulary = counts.vocabulary(recipe.vocabulary_size)
         _write(paths, vocabulary, partial, recipe)
         content = {"characters": counts.total, "vocabulary": "".join(vocabulary.characters)}
-        (partial / "corpus.json").write_text(json.dumps(content), encoding="utf-8")
+        (partial / _CORPUS_FILE).write_text(json.dumps(content), encoding="utf-8")
         partial.rename(folder)
-    content = json.loads((folder / "corpus.json").read_bytes())
+    vocabulary = read_vocabulary(folder)
     shape = (-1, recipe.block_tokens)
     train, validation = (_map(folder / f"{name}.bin", shape) for name in ("train", "validation"))
     if len(train) * recipe.block_tokens < recipe.batch_tokens or not len(validation):
@@ -71,7 +70,12 @@ def prepare(paths: Sequence[Path], folder: Path, recipe: Recipe) -> Blocks:
             f"{len(train)} blocks of {recipe.block_tokens} tokens to train on and "
             f"{len(validation)} held out; a step takes {recipe.batch_tokens} tokens"
         )
-    return Blocks(train, validation, Vocabulary(content["vocabulary"]), content["characters"])
+    return Blocks(train, validation, vocabulary)
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The vocabulary of a corpus that `prepare` left in a folder."""
+    return Vocabulary(json.loads((folder / _CORPUS_FILE).read_bytes())["vocabulary"])
 
 
 def _check(counts: CharacterCounts) -> None:

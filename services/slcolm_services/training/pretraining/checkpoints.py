@@ -31,12 +31,14 @@ class RunState:
         tokens: Tokens that were seen, masked ones included.
         seconds: Time that they took, in all processes together.
         spent: Share of the budget that was spent when this was written.
+        validation_loss: The last one, in nats; None before the first.
     """
 
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
     spent: float = 0.0
+    validation_loss: float | None = None
 
 
 class PretrainingCheckpoints:
@@ -91,7 +93,10 @@ class PretrainingCheckpoints:
         for path in partial.iterdir():
             _sync(path)
         current = self._folder / f"step-{state.step:08d}"
-        if not current.exists():
+        if current.exists():
+            # A run that was stopped before its first step.
+            shutil.rmtree(partial)
+        else:
             partial.rename(current)
         for old in self._folder.glob("step-????????"):
             if old != current:

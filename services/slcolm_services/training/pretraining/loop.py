@@ -7,17 +7,19 @@ with one number of threads, and a budget of tokens).
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from slcolm_services.errors import ConfigInvalid
 from slcolm_services.training.pretraining.blocks import Blocks
 from slcolm_services.training.pretraining.checkpoints import PretrainingCheckpoints, RunState
+from slcolm_services.training.pretraining.history import History, Record
 from slcolm_services.training.pretraining.masking import Masked, mask
 from slcolm_services.training.pretraining.optimization import Optimization
 from slcolm_services.training.pretraining.options import Budget, Recipe
@@ -66,25 +68,6 @@ class PretrainProgress:
     eta_seconds: float
 
 
-@dataclass(frozen=True)
-class Record:
-    """A line of `history.jsonl`.
-
-    Attributes:
-        step: Steps done.
-        tokens: Tokens seen.
-        seconds: Time that they took.
-        loss: Mean over the steps since the line before, in nats.
-        validation_loss: On the held-out part, in nats.
-    """
-
-    step: int
-    tokens: int
-    seconds: float
-    loss: float
-    validation_loss: float
-
-
 class Pretrainer:
     """Trains on blocks until the budget is spent.
 
@@ -123,46 +106,51 @@ class Pretrainer:
 
         Returns:
             The state that was written last; `spent` is below 1 where the run was stopped.
+
+        Raises:
+            ConfigInvalid: The loss is no number any more; the last checkpoint stays.
         """
         state = self._checkpoints.load(self._optimization)
+        state = replace(state, spent=self._budget.spent(state.tokens, state.seconds))
         self._history.cut(state.step)
-        pace, size = self._pace, self._recipe.batch_tokens
-        validation_loss = self._history.last_validation_loss()
         losses: list[float] = []
         unreported: list[float] = []
         reported = time.monotonic()
-        while self._budget.spent(state.tokens, state.seconds) < 1 and not should_stop():
-            began = time.monotonic()
-            factor = self._budget.factor(state.tokens, state.seconds, self._recipe.warmup_tokens)
-            loss = self._optimization.step(self._batches(state.step), factor)
+        while state.spent < 1 and not should_stop():
+            state, loss = self._step(state)
             losses.append(loss)
             unreported.append(loss)
-            seconds = state.seconds + time.monotonic() - began
-            spent = self._budget.spent(state.tokens + size, seconds)
-            state = RunState(state.step + 1, state.tokens + size, seconds, spent)
-            if state.step % pace.record == 0 or spent >= 1:
-                validation_loss = self._validate()
-                mean = float(np.mean(losses))
-                self._history.add(
-                    Record(state.step, state.tokens, round(seconds, 2), mean, validation_loss)
-                )
+            ends = state.spent >= 1
+            if ends or state.step % self._pace.record == 0:
+                state = replace(state, validation_loss=self._validate())
+                self._history.add(Record.of(state, float(np.mean(losses))))
                 losses = []
-            if state.step % pace.checkpoint == 0:
+            if state.step % self._pace.checkpoint == 0:
                 self._checkpoints.save(state, self._optimization)
-            if state.step % pace.report == 0 or spent >= 1:
+            if ends or state.step % self._pace.report == 0:
                 now = time.monotonic()
-                speed = len(unreported) * size / (now - reported)
-                on_progress(
-                    self._progress(state, float(np.mean(unreported)), validation_loss, speed)
-                )
+                speed = len(unreported) * self._recipe.batch_tokens / (now - reported)
+                on_progress(self._progress(state, float(np.mean(unreported)), speed))
                 unreported, reported = [], now
         self._checkpoints.save(state, self._optimization)
         return state
 
-    def _progress(
-        self, state: RunState, loss: float, validation_loss: float | None, speed: float
-    ) -> PretrainProgress:
-        left = 1 - state.spent
+    def _step(self, state: RunState) -> tuple[RunState, float]:
+        """One step: the state after it, and its loss."""
+        began = time.monotonic()
+        factor = self._budget.factor(state.tokens, state.seconds, self._recipe.warmup_tokens)
+        loss = self._optimization.step(self._batches(state.step), factor)
+        if not math.isfinite(loss):
+            raise ConfigInvalid(
+                f"the loss is {loss} in step {state.step + 1}: the learning rates are too high",
+                metadata={"step": str(state.step + 1)},
+            )
+        tokens = state.tokens + self._recipe.batch_tokens
+        seconds = state.seconds + time.monotonic() - began
+        spent = self._budget.spent(tokens, seconds)
+        return RunState(state.step + 1, tokens, seconds, spent, state.validation_loss), loss
+
+    def _progress(self, state: RunState, loss: float, speed: float) -> PretrainProgress:
         eta = []
         if self._budget.tokens:
             eta.append((self._budget.tokens - state.tokens) / speed)
@@ -173,9 +161,9 @@ class Pretrainer:
             state.tokens,
             state.spent,
             loss,
-            validation_loss,
+            state.validation_loss,
             speed,
-            max(0.0, min(eta)) if left > 0 else 0.0,
+            max(0.0, min(eta)),
         )
 
     def _batches(self, step: int) -> list[Masked]:
@@ -209,42 +197,3 @@ class Pretrainer:
         rows = held_out[: min(most, max(size, len(held_out) // size * size))]
         rng = np.random.default_rng((self._recipe.seed, _VALIDATION))
         return self._optimization.loss(self._masked(np.asarray(rows), rng))
-
-
-class History:
-    """`history.jsonl`: a line for each record, for people and plots.
-
-    Args:
-        path: Of the file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def records(self) -> list[Record]:
-        """All records, in order."""
-        if not self._path.is_file():
-            return []
-        lines = self._path.read_text(encoding="utf-8").splitlines()
-        return [Record(**json.loads(line)) for line in lines if line.endswith("}")]
-
-    def last_validation_loss(self) -> float | None:
-        """Of the last record."""
-        records = self.records()
-        return records[-1].validation_loss if records else None
-
-    def cut(self, step: int) -> None:
-        """Drop what lies behind a checkpoint: its steps will be done again."""
-        kept = [record for record in self.records() if record.step <= step]
-        partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-        partial.replace(self._path)
-
-    def add(self, record: Record) -> None:
-        """Write a record."""
-        with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(_line(record))
-
-
-def _line(record: Record) -> str:
-    return json.dumps(asdict(record)) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.training.encoder import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Recipe:
                     "hidden_size",
                     "must be a multiple of 64",
                     self.hidden_size > 0 and self.hidden_size % 64 == 0,
+                ),
+                (
+                    "activation",
+                    f"must be one of {', '.join(ACTIVATIONS)}",
+                    self.activation in ACTIVATIONS,
                 ),
                 (
                     "vocabulary_size",
