@@ -18,6 +18,7 @@ that torch or numpy, whichever is faster, reaches on products of the model's sha
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
 import os
 import platform
@@ -154,15 +155,34 @@ def measure_load(
     """Single sentences at random times, at a part of what the service gave to 16 callers."""
     offered = _LOAD * statistics.median(paths["grpc_16"].rates)
     unloaded = float(np.median(paths["grpc_1"].seconds)) * 1000
-    seconds = call_at_random(address, texts, per_second=offered)
-    p50, p99 = np.percentile(np.array(seconds) * 1000, [50, 99])
+    p50, p99 = np.percentile(call_at_random(address, texts, per_second=offered), [50, 99]) * 1000
+    limit = np.percentile(_queued(paths["ours_fp32"].seconds, offered), 99) * 1000
     return {
         "offered_per_s": round(offered, 1),
         "p50_ms": round(float(p50), 2),
         "p99_ms": round(float(p99), 2),
         "unloaded_p50_ms": round(unloaded, 2),
         "p99_over_unloaded_p50": round(float(p99) / unloaded, 2),
+        "p99_of_ideal_queue_ms": round(float(limit), 2),
     }
+
+
+def _queued(service_seconds: Sequence[float], per_second: float) -> list[float]:
+    """Seconds in an ideal queue: a free processor takes the first that waits, at no cost.
+
+    What any server has to add to that which it measured in process: sentences that come at random
+    times wait for one another.
+    """
+    draw = random.Random(13)
+    free = [0.0] * available_cpus()
+    now, seconds = 0.0, []
+    for _ in range(20_000):
+        now += draw.expovariate(per_second)
+        begin = max(now, heapq.heappop(free))
+        end = begin + draw.choice(service_seconds)
+        heapq.heappush(free, end)
+        seconds.append(end - now)
+    return seconds
 
 
 def check_equal(expected: Sequence[Document], found: Sequence[Document]) -> None:
