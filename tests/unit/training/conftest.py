@@ -10,7 +10,20 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, RobertaConfig, RobertaModel
+from transformers import (
+    BertConfig,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    ModernBertConfig,
+    ModernBertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaModel,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
@@ -90,27 +103,106 @@ def bert_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def roberta_folder(tmp_path: Path) -> Path:
     """A tiny RoBERTa with random weights and a byte-level vocabulary."""
-    names = ["<s>", "<pad>", "</s>", "<unk>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
-    vocabulary = {name: index for index, name in enumerate(names)}
-    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    config = RobertaConfig(
-        vocab_size=len(names),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=42,
-        pad_token_id=1,
-    )
+    names, tokenizer = _byte_level("<s>", "<pad>", "</s>", "<unk>")
+    config = RobertaConfig(**_sizes(len(names)), max_position_embeddings=42, pad_token_id=1)
     return _save(tmp_path / "roberta", RobertaModel(config), tokenizer, "<pad>", "<unk>")
 
 
+@pytest.fixture
+def xlmr_folder(tmp_path: Path) -> Path:
+    """A tiny XLM-RoBERTa: SentencePiece, whose pieces begin with the space before them."""
+    names, tokenizer = _sentence_piece("<s>", "<pad>", "</s>", "<unk>")
+    config = XLMRobertaConfig(**_sizes(len(names)), max_position_embeddings=42, pad_token_id=1)
+    return _save(tmp_path / "xlmr", XLMRobertaModel(config), tokenizer, "<pad>", "<unk>")
+
+
+@pytest.fixture
+def deberta_folder(tmp_path: Path) -> Path:
+    """A tiny DeBERTa of the third version: relative positions, SentencePiece."""
+    names, tokenizer = _sentence_piece("[CLS]", "[PAD]", "[SEP]", "[UNK]")
+    # As in the published third version; the configuration class does not name these.
+    others: dict[str, Any] = {
+        "position_buckets": 8,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+    }
+    config = DebertaV2Config(
+        **_sizes(len(names)),
+        **others,
+        max_position_embeddings=40,
+        pad_token_id=1,
+        relative_attention=True,
+        pos_att_type=["p2c", "c2p"],
+        position_biased_input=False,
+        type_vocab_size=0,
+    )
+    return _save(tmp_path / "deberta", DebertaV2Model(config), tokenizer, "[PAD]", "[UNK]")
+
+
+@pytest.fixture
+def modernbert_folder(tmp_path: Path) -> Path:
+    """A tiny ModernBERT: rotary positions, local and global attention, a byte-level vocabulary."""
+    names, tokenizer = _byte_level("[CLS]", "[PAD]", "[SEP]", "[UNK]")
+    config = ModernBertConfig(
+        vocab_size=len(names),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=40,
+        pad_token_id=1,
+        cls_token_id=0,
+        bos_token_id=0,
+        sep_token_id=2,
+        eos_token_id=2,
+        layer_types=["full_attention", "sliding_attention"],
+        local_attention=8,
+        # Its norms have no bias: states near zero would be all rounding error.
+        initializer_range=0.2,
+    )
+    return _save(tmp_path / "modernbert", ModernBertModel(config), tokenizer, "[PAD]", "[UNK]")
+
+
+def _sizes(vocabulary: int) -> dict[str, Any]:
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+
+
+def _byte_level(*special: str) -> tuple[list[str], Tokenizer]:
+    """A token for each byte; the special ones are first, padding, last and unknown."""
+    names = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    vocabulary = {name: index for index, name in enumerate(names)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token=special[3]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return names, _framed(tokenizer, special)
+
+
+def _sentence_piece(*special: str) -> tuple[list[str], Tokenizer]:
+    """Pieces of words as a unigram model has them; the special ones as in `_byte_level`."""
+    pieces = ("▁An", "na", "▁lives", "▁in", "▁Par", "is", ".", "▁")
+    names = [*special, *pieces, *"Anlivesi Par."]
+    names = list(dict.fromkeys(names))
+    scores = [(name, -1.0 if name in pieces else -9.0) for name in names]
+    tokenizer = Tokenizer(models.Unigram(scores, unk_id=3))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    return names, _framed(tokenizer, special)
+
+
+def _framed(tokenizer: Tokenizer, special: tuple[str, ...]) -> Tokenizer:
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{special[0]} $A {special[2]}",
+        special_tokens=[(special[0], 0), (special[2], 2)],
+    )
+    return tokenizer
+
+
 def _save(
-    folder: Path, model: BertModel | RobertaModel, tokenizer: Tokenizer, pad: str, unknown: str
+    folder: Path, model: PreTrainedModel, tokenizer: Tokenizer, pad: str, unknown: str
 ) -> Path:
     model.save_pretrained(folder)
     tokenizer_class: Any = PreTrainedTokenizerFast  # the library gives it no types

@@ -15,8 +15,10 @@ from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.errors import Cancelled, ConfigInvalid, DataInvalid
 from slcolm_services.model.folder import read_manifest
+from slcolm_services.model.tokenization import TextTokenizer
 from slcolm_services.training import train as train_module
 from slcolm_services.training.choice import RANDOM
+from slcolm_services.training.encoder import pretrained_encoder
 from slcolm_services.training.options import Settings, TrainOptions, settle
 from slcolm_services.training.progress import Progress
 from slcolm_services.training.train import train
@@ -113,10 +115,13 @@ def test_the_same_inputs_make_the_same_graphs(
         assert digests[0][graph] == digests[1][graph]
 
 
-@pytest.mark.parametrize(("kind", "most"), [("bert", 40), ("roberta", 40)])
+@pytest.mark.parametrize(
+    ("kind", "widest"),
+    [("bert", 4), ("roberta", 6), ("xlmr", 4), ("deberta", 4), ("modernbert", 6)],
+)
 def test_sub_word_encoders_of_users_are_trained_and_exported(
     kind: str,
-    most: int,
+    widest: int,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
@@ -138,7 +143,13 @@ def test_sub_word_encoders_of_users_are_trained_and_exported(
         for index in range(4)
     ]
     folder: Path = request.getfixturevalue(f"{kind}_folder")
-    widest = 4 if kind == "bert" else 6
+    tokenizer = TextTokenizer(pretrained_encoder(str(folder), max_tokens=512).tokenizer)
+    encoded = tokenizer.encode(text)
+    real = np.flatnonzero(encoded.starts < encoded.ends)
+    for start, end in ((0, 4), (14, 19)):
+        first = real[encoded.starts[real] == start][0]
+        last = real[encoded.ends[real] == end][0]
+        assert encoded.candidates(widest)[first, last - first], "the mention is a span of tokens"
     monkeypatch.setattr(
         train_module,
         "settle",
@@ -155,9 +166,9 @@ def test_sub_word_encoders_of_users_are_trained_and_exported(
         output=tmp_path / "model",
     )
     card = json.loads((model.folder / "card.json").read_bytes())
-    assert read_manifest(model.folder).max_tokens == most
+    assert read_manifest(model.folder).max_tokens == 40
     assert card["data"]["left_out"] == {"train": {}, "dev": {}}
-    assert [1, most] in card["parity"]["shapes"]
+    assert [1, 40] in card["parity"]["shapes"]
 
 
 def test_a_type_outside_the_schema_is_named(
