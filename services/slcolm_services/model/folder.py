@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,6 +40,7 @@ _KEYS = frozenset(
         "max_span_tokens",
         "entity_types",
         "relation_types",
+        "relation_arguments",
         "relation_threshold",
         "entity_calibration",
         "relation_calibration",
@@ -51,12 +52,27 @@ _KEYS = frozenset(
 
 
 @dataclass(frozen=True)
+class Arguments:
+    """Entity types that a relation may join; none for any.
+
+    Attributes:
+        head: Of its head.
+        tail: Of its tail.
+    """
+
+    head: tuple[str, ...] = ()
+    tail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelManifest:
     """What a model folder holds.
 
     Attributes:
         entity_types: Names; class 0 of the span logits is "no entity", class i+1 is name i.
         relation_types: Names, in the order of the relation logits.
+        relation_arguments: By relation type the entity types that its head and its tail may have;
+            none for any. A type that is not there takes any.
         max_tokens: Longest text in tokens, special tokens included.
         max_span_tokens: Longest entity in tokens (W of the span logits).
         relation_threshold: Least sigmoid, in (0, 1), of a relation that holds.
@@ -77,6 +93,7 @@ class ModelManifest:
     vector_dimension: int
     entity_calibration: TemperatureScaling = field(default_factory=TemperatureScaling)
     relation_calibration: PlattScaling = field(default_factory=PlattScaling)
+    relation_arguments: Mapping[str, Arguments] = field(default_factory=dict)
     precision: str = "fp32"
     spans_graph: str = "spans.onnx"
     relations_graph: str = "relations.onnx"
@@ -186,6 +203,10 @@ def _to_json(manifest: ModelManifest) -> dict[str, object]:
         "max_span_tokens": manifest.max_span_tokens,
         "entity_types": list(manifest.entity_types),
         "relation_types": list(manifest.relation_types),
+        "relation_arguments": {
+            name: {"head": list(arguments.head), "tail": list(arguments.tail)}
+            for name, arguments in manifest.relation_arguments.items()
+        },
         "relation_threshold": manifest.relation_threshold,
         "entity_calibration": {
             "kind": "temperature",
@@ -211,9 +232,11 @@ def _parse(raw: Mapping[str, object], problems: list[FieldViolation]) -> ModelMa
     graphs = top.object("graphs")
     entities = top.object("entity_calibration", kind="temperature")
     relations = top.object("relation_calibration", kind="platt")
+    entity_types, relation_types = top.names("entity_types"), top.names("relation_types")
     return ModelManifest(
-        entity_types=top.names("entity_types"),
-        relation_types=top.names("relation_types"),
+        entity_types=entity_types,
+        relation_types=relation_types,
+        relation_arguments=_arguments(top, entity_types, relation_types),
         max_tokens=top.integer("max_tokens", _MAX_TOKENS),
         max_span_tokens=top.integer("max_span_tokens", _MAX_SPAN_TOKENS),
         relation_threshold=top.number("relation_threshold", above=0.0, below=1.0),
@@ -225,6 +248,20 @@ def _parse(raw: Mapping[str, object], problems: list[FieldViolation]) -> ModelMa
         relations_graph=graphs.text("relations"),
         files=top.digests("files"),
     )
+
+
+def _arguments(
+    top: _Fields, entity_types: Sequence[str], relation_types: Sequence[str]
+) -> dict[str, Arguments]:
+    """What relations may join; models of earlier versions do not say it."""
+    by_type = top.object("relation_arguments", required=False)
+    found = {}
+    for name in by_type.keys(relation_types):
+        sides = by_type.object(name)
+        found[name] = Arguments(
+            sides.names("head", among=entity_types), sides.names("tail", among=entity_types)
+        )
+    return found
 
 
 def _check_files(
@@ -265,8 +302,15 @@ class _Fields:
         shown = repr(self._raw[name])[:80] if name in self._raw else "nothing"
         self._problems.append(FieldViolation(self._prefix + name, f"{problem}, got {shown}"))
 
-    def object(self, name: str, *, kind: str | None = None) -> _Fields:
-        value = self._raw.get(name)
+    def keys(self, among: Collection[str]) -> list[str]:
+        """The names of all fields; those that are not among the known ones are wrong."""
+        for name in self._raw:
+            if name not in among:
+                self._wrong(name, "is not known")
+        return [name for name in self._raw if name in among]
+
+    def object(self, name: str, *, kind: str | None = None, required: bool = True) -> _Fields:
+        value = self._raw.get(name, None if required else {})
         if not isinstance(value, dict):
             self._wrong(name, "must be an object")
             value = {}
@@ -295,18 +339,22 @@ class _Fields:
         self._wrong(name, f"must be a string of 1 to {_MAX_NAME_CHARACTERS} characters")
         return ""
 
-    def names(self, name: str) -> tuple[str, ...]:
+    def names(self, name: str, *, among: Collection[str] = ()) -> tuple[str, ...]:
+        """Different names; where others are given, some of them or none."""
         value = self._raw.get(name)
         if (
             isinstance(value, list)
-            and 0 < len(value) <= _MAX_TYPES
+            and (among or value)
+            and len(value) <= _MAX_TYPES
             and all(
                 isinstance(item, str) and 0 < len(item) <= _MAX_NAME_CHARACTERS for item in value
             )
             and len(set(value)) == len(value)
+            and (not among or set(value).issubset(among))
         ):
             return tuple(value)
-        self._wrong(name, f"must be 1 to {_MAX_TYPES} different names")
+        some = "different names of entity types" if among else f"1 to {_MAX_TYPES} different names"
+        self._wrong(name, f"must be {some}")
         return ()
 
     def digests(self, name: str) -> dict[str, str]:

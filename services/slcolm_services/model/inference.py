@@ -22,6 +22,7 @@ from slcolm_services.model.decode import (
     decode_entities,
     decode_relations,
     unseen_pairs,
+    without_impossible,
 )
 from slcolm_services.model.folder import ModelManifest
 from slcolm_services.model.graphs import Array, Device, Precision, Value, load_graph
@@ -134,8 +135,9 @@ class Inference:
         )
         logits = self._pair_logits(hidden, table, shifted)
         borders = np.cumsum([len(local) for local in pairs])[:-1]
-        for local, rows in zip(pairs, np.split(logits, borders), strict=True):
-            yield decode_relations(rows, local, self._manifest)
+        for found, local, rows in zip(spans, pairs, np.split(logits, borders), strict=True):
+            possible = without_impossible(rows, local, found, self._manifest)
+            yield decode_relations(possible, local, self._manifest)
 
     def _pair_logits(self, hidden: Value, spans: Array, pairs: Array) -> NDArray[np.float32]:
         """float32[P, R] for int64[P, 2] pairs of the rows of int64[M, 3] spans."""

@@ -17,6 +17,7 @@ from slcolm_services.model.decode import (
     decode_entities,
     decode_relations,
     to_document,
+    without_impossible,
 )
 from slcolm_services.model.folder import ModelManifest
 from slcolm_services.model.tokenization import pad
@@ -36,7 +37,7 @@ class Prediction:
         span_logits: float32[L,W,E+1].
         spans: Entities.
         pairs: int64[P,2], candidate pairs of `spans`.
-        relation_logits: float32[P,R].
+        relation_logits: float32[P,R], minus infinity for what the manifest says cannot be.
     """
 
     example: Example
@@ -110,7 +111,13 @@ def _predict_batch(
     )
     cuts = np.cumsum([len(pair) for pair in pairs])[:-1]
     return [
-        Prediction(example, row[: len(example.encoded)], found, pair, part)
+        Prediction(
+            example,
+            row[: len(example.encoded)],
+            found,
+            pair,
+            without_impossible(part, pair, found, manifest),
+        )
         for example, row, found, pair, part in zip(
             examples, logits, spans, pairs, np.split(relation_logits, cuts), strict=True
         )

@@ -20,6 +20,7 @@ from slcolm_services.errors import ConfigInvalid, DataInvalid, FieldViolation
 from slcolm_services.model.folder import (
     SCHEMA_FILE,
     TOKENIZER_FILE,
+    Arguments,
     ModelManifest,
     write_manifest,
 )
@@ -132,6 +133,11 @@ def train(
         manifest = ModelManifest(
             entity_types=tuple(kind.name for kind in schema.entity_types),
             relation_types=tuple(kind.name for kind in schema.relation_types),
+            relation_arguments={
+                kind.name: Arguments(kind.head_types, kind.tail_types)
+                for kind in schema.relation_types
+                if kind.head_types or kind.tail_types
+            },
             max_tokens=loaded.max_tokens,
             max_span_tokens=settings.max_span_tokens,
             relation_threshold=_TRAINING_THRESHOLD,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,8 +19,9 @@ from slcolm_services.model.decode import (
     decode_entities,
     decode_relations,
     to_document,
+    without_impossible,
 )
-from slcolm_services.model.folder import ModelManifest
+from slcolm_services.model.folder import Arguments, ModelManifest
 from slcolm_services.model.tokenization import Encoded
 
 MANIFEST = ModelManifest(
@@ -50,6 +53,37 @@ def logits_of(length: int, spans: dict[tuple[int, int], list[float]]) -> np.ndar
     for place, values in spans.items():
         logits[place] = values
     return logits
+
+
+def test_what_relations_may_join_is_kept_and_nothing_else() -> None:
+    manifest = replace(
+        MANIFEST,
+        relation_arguments={
+            "born_in": Arguments(("PER",), ("LOC",)),
+            "rules": Arguments(head=("PER",)),
+        },
+    )
+    spans = [SpanPrediction(1, 2, "PER", 0.9), SpanPrediction(3, 4, "LOC", 0.9)]
+    pairs = np.array([[0, 1], [1, 0], [0, 0]])
+    logits = np.arange(9, dtype=np.float32).reshape(3, 3)
+    possible = without_impossible(logits, pairs, spans, manifest)
+    # Columns: born_in joins a person and a place, knows anything, rules begins with a person.
+    assert np.isfinite(possible).tolist() == [
+        [True, True, True],
+        [False, True, False],
+        [False, True, True],
+    ]
+    assert (possible[np.isfinite(possible)] == logits[np.isfinite(possible)]).all()
+    assert len(decode_relations(possible, pairs, manifest)) == 6
+
+
+def test_without_a_word_on_arguments_anything_is_possible_and_no_pair_is_no_trouble() -> None:
+    logits = np.ones((1, 3), dtype=np.float32)
+    spans = [SpanPrediction(1, 2, "PER", 0.9)]
+    assert without_impossible(logits, np.array([[0, 0]]), spans, MANIFEST) is logits
+    manifest = replace(MANIFEST, relation_arguments={"rules": Arguments(head=("LOC",))})
+    none = np.empty((0, 3), dtype=np.float32)
+    assert without_impossible(none, np.empty((0, 2), np.int64), [], manifest).shape == (0, 3)
 
 
 def test_each_span_takes_its_best_class_with_a_calibrated_probability() -> None:

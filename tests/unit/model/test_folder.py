@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from slcolm_services.errors import ModelInvalid, ModelNotFound
 from slcolm_services.model.calibration import PlattScaling, TemperatureScaling
-from slcolm_services.model.folder import ModelManifest, read_manifest, write_manifest
+from slcolm_services.model.folder import Arguments, ModelManifest, read_manifest, write_manifest
 
 MANIFEST = ModelManifest(
     entity_types=("人物", "LOC"),
@@ -66,6 +67,7 @@ def test_the_file_on_disk_is_format_1(folder: Path) -> None:
         "max_span_tokens": 10,
         "entity_types": ["人物", "LOC"],
         "relation_types": ["任职"],
+        "relation_arguments": {},
         "relation_threshold": 0.4,
         "entity_calibration": {"kind": "temperature", "temperature": 1.3},
         "relation_calibration": {"kind": "platt", "slope": 0.9, "intercept": -0.1},
@@ -120,6 +122,7 @@ def test_a_name_that_is_a_path_is_refused(folder: Path, name: str) -> None:
         ("entity_types", ["A", "A"]),
         ("relation_types", ["A", 3]),
         ("relation_types", "AB"),
+        ("relation_arguments", []),
         ("relation_threshold", 0),
         ("relation_threshold", 1.0),
         ("relation_threshold", float("nan")),
@@ -134,6 +137,32 @@ def test_a_wrong_value_is_named(folder: Path, field: str, value: object) -> None
     with pytest.raises(ModelInvalid) as caught:
         read_manifest(folder)
     assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def test_what_relations_may_join_is_read_back_and_models_that_do_not_say_it_are_read(
+    folder: Path,
+) -> None:
+    arguments = {"任职": Arguments(head=("人物",))}
+    write_manifest(folder, replace(MANIFEST, relation_arguments=arguments))
+    assert read_manifest(folder).relation_arguments == arguments
+    edit(folder, lambda raw: raw.pop("relation_arguments"))
+    assert read_manifest(folder).relation_arguments == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"任职": {"head": ["PER"], "tail": []}}, "relation_arguments.任职.head"),
+        ({"任职": {"head": [], "tail": "人物"}}, "relation_arguments.任职.tail"),
+        ({"任职": []}, "relation_arguments.任职"),
+        ({"游历": {"head": [], "tail": []}}, "relation_arguments.游历"),
+    ],
+)
+def test_arguments_that_fit_no_type_are_named(folder: Path, arguments: object, field: str) -> None:
+    edit(folder, lambda raw: raw.update({"relation_arguments": arguments}))
+    with pytest.raises(ModelInvalid) as caught:
+        read_manifest(folder)
+    assert field in [violation.field for violation in caught.value.violations]
 
 
 def test_every_problem_is_named_at_once(folder: Path) -> None:
@@ -181,7 +210,16 @@ json_values = st.recursive(
 
 @given(
     st.dictionaries(
-        st.sampled_from(["graphs", "files", "entity_types", "max_tokens", "entity_calibration"]),
+        st.sampled_from(
+            [
+                "graphs",
+                "files",
+                "entity_types",
+                "max_tokens",
+                "entity_calibration",
+                "relation_arguments",
+            ]
+        ),
         json_values,
     )
 )

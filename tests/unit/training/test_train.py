@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from support.extraction import extract
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.errors import Cancelled, ConfigInvalid, DataInvalid
+from slcolm_services.extraction.config import EngineConfig
+from slcolm_services.extraction.engine import Engine, Extraction
 from slcolm_services.model.folder import read_manifest
 from slcolm_services.model.tokenization import TextTokenizer
 from slcolm_services.training import train as train_module
@@ -61,6 +64,45 @@ def test_a_small_language_is_learned_and_the_folder_is_complete(
     steps = [update.step for update in seen if update.phase == "train"]
     assert steps == sorted(steps)
     assert seen[0].steps == 16 * 15
+
+
+def test_a_model_never_predicts_what_the_schema_rules_out(
+    schema: TaskSchema, make_documents: MakeDocuments, tmp_path: Path
+) -> None:
+    """A schema that forbids the head type of every true 到 leaves 伐 alone."""
+    (kind,) = {
+        entity.type
+        for document in make_documents(120, 0)
+        for relation in document.relations
+        if relation.type == "到"
+        for entity in [document.entities[relation.head]]
+    }
+    (other,) = {entity.name for entity in schema.entity_types if entity.name != kind}
+    strict = replace(
+        schema,
+        relation_types=tuple(
+            replace(one, head_types=(other,)) if one.name == "到" else one
+            for one in schema.relation_types
+        ),
+    )
+    model = train(
+        make_documents(120, 0),
+        make_documents(30, 1),
+        strict,
+        TrainOptions(epochs=12, batch_size=8, learning_rate=3e-3),
+        work_dir=tmp_path / "work",
+        output=tmp_path / "model",
+    )
+    assert read_manifest(model.folder).relation_arguments["到"].head == (other,)
+    engine = Engine.load(model.folder, EngineConfig(threads=1))
+    found = extract(engine, make_documents(30, 1))
+    predicted = {
+        relation.type
+        for one in found
+        if isinstance(one, Extraction)
+        for relation in one.document.relations
+    }
+    assert predicted == {"伐"}
 
 
 def test_an_interrupted_run_ends_like_one_that_was_not(
