@@ -12,8 +12,10 @@ stands next to which, and learns several times slower.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -295,7 +297,8 @@ def pretrained_encoder(name: str, *, max_tokens: int) -> LoadedEncoder:
     """
     try:
         source = str(built_in.FOLDER) if name == BUILT_IN else name
-        encoder = AutoModel.from_pretrained(source, dtype=torch.float32)
+        with without_progress_bars() if Path(source).is_dir() else nullcontext():
+            encoder = AutoModel.from_pretrained(source, dtype=torch.float32)
         # The factory has no types.
         tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)  # type: ignore[no-untyped-call,unused-ignore]
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -312,6 +315,19 @@ def pretrained_encoder(name: str, *, max_tokens: int) -> LoadedEncoder:
         min(size for size in sizes if size),
         pretrained=True,
     )
+
+
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """Keep back the bars that transformers shows for files that are read in a moment."""
+    bars: Any = transformers.utils.logging  # no types
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def adapt_encoder(loaded: LoadedEncoder, texts: Iterable[str], *, dropout: float) -> LoadedEncoder:

@@ -100,6 +100,7 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
     elif kind is Kind.CHARACTER:
         defaults = Settings(
             encoder=options.encoder,
+            epochs=12,
             batch_size=8 if sentences <= _SMALL_TRAINING_SET else 16,
             learning_rate=1e-3,
             encoder_rate=0.5,

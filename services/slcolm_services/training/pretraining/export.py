@@ -13,7 +13,12 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
-from slcolm_services.training.encoder import PAD_ID, SPECIAL_TOKENS, folding_tokenizer
+from slcolm_services.training.encoder import (
+    PAD_ID,
+    SPECIAL_TOKENS,
+    folding_tokenizer,
+    without_progress_bars,
+)
 from slcolm_services.training.pretraining.blocks import read_vocabulary
 from slcolm_services.training.pretraining.checkpoints import PretrainingCheckpoints, RunState
 from slcolm_services.training.pretraining.history import History, Record
@@ -71,7 +76,8 @@ def export_encoder(run: Path, target: Path, *, data: str = "") -> RunState:
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        _write_encoder(model, vocabulary.characters, partial)
+        with without_progress_bars():
+            _write_encoder(model, vocabulary.characters, partial)
         text = json.dumps(card, ensure_ascii=False, indent=2) + "\n"
         (partial / "card.json").write_text(text, encoding="utf-8")
         (partial / "README.md").write_text(_as_markdown(card, records), encoding="utf-8")

@@ -157,8 +157,11 @@ def encoder_folder(corpus: Path, recipe: Recipe, tmp_path: Path) -> Path:
     return tmp_path / "encoder"
 
 
-def test_an_exported_encoder_loads_like_any_other(encoder_folder: Path, tmp_path: Path) -> None:
+def test_an_exported_encoder_loads_like_any_other_and_without_a_word(
+    encoder_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     loaded = pretrained_encoder(str(encoder_folder), max_tokens=600)
+    assert capfd.readouterr().err == ""
     assert isinstance(loaded.encoder, CharacterEncoder)
     assert loaded.pretrained
     assert loaded.max_tokens == 512
