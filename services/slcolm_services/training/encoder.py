@@ -38,17 +38,9 @@ PAD_ID, UNKNOWN_ID, CLS_ID, SEP_ID = range(len(SPECIAL_TOKENS))
 _ROTARY_BASE = 10_000.0
 
 
-class _SquaredRelu(nn.Module):
-    """`max(x, 0)²` (So et al. 2021, Primer): far cheaper than GELU, and no worse."""
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        return torch.relu(hidden).square()
-
-
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "relu": nn.ReLU,
-    "relu2": _SquaredRelu,
 }
 """Activations by the names that a configuration uses."""
 
