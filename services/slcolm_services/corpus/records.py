@@ -123,10 +123,11 @@ def check_annotations(
         relations: Relations in order, likewise.
         text_length: Length of the text in code points.
         schema: The task; None takes any label.
-        found: Where problems go. Repeated annotations are warnings, all else are errors.
+        found: Where problems go. Repeated annotations, and relations between types that the schema
+            rules out, are warnings, all else are errors.
     """
     _check_entities(entities, text_length, schema, found)
-    _check_relations(relations, len(entities), schema, found)
+    _check_relations(relations, entities, schema, found)
 
 
 def _check_entities(
@@ -154,7 +155,7 @@ def _check_entities(
 
 def _check_relations(
     relations: Sequence[Relation | None],
-    entity_count: int,
+    entities: Sequence[Entity | None],
     schema: TaskSchema | None,
     found: Findings,
 ) -> None:
@@ -166,13 +167,32 @@ def _check_relations(
         known = None if schema is None else schema.relations_by_name
         _check_type(relation.type, known, f"{path}.type", "relation", found)
         for name, target in (("head", relation.head), ("tail", relation.tail)):
-            if not 0 <= target < entity_count:
-                found.error(f"{path}.{name}", f"{target} is not one of {entity_count} entities")
+            if not 0 <= target < len(entities):
+                found.error(f"{path}.{name}", f"{target} is not one of {len(entities)} entities")
         if relation.head == relation.tail:
             found.error(f"{path}.tail", f"{relation.tail} is the head too")
         first = seen.setdefault((relation.type, relation.head, relation.tail), index)
         if first != index:
             found.warning(path, f"repeats relations[{first}]")
+        _check_arguments(relation, entities, schema, path, found)
+
+
+def _check_arguments(
+    relation: Relation,
+    entities: Sequence[Entity | None],
+    schema: TaskSchema | None,
+    path: str,
+    found: Findings,
+) -> None:
+    """Warn of a relation between types that the schema rules out: no model will predict it."""
+    kind = None if schema is None else schema.relations_by_name.get(relation.type)
+    if kind is None or not all(0 <= i < len(entities) for i in (relation.head, relation.tail)):
+        return
+    head, tail = entities[relation.head], entities[relation.tail]
+    if head is not None and tail is not None and not kind.admits(head.type, tail.type):
+        found.warning(
+            path, f"{shown(relation.type)!r} joins {head.type} and {tail.type}, against the schema"
+        )
 
 
 def _check_type(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from slcolm_services.corpus.documents import Document
@@ -55,10 +55,9 @@ def build_examples(
 
     What the model has no place for is left out and counted: texts beyond the longest input, spans
     wider than `max_span_tokens` or with a boundary inside a token, a second type on the same span,
-    and the relations of these.
+    the relations of these, and relations between types that the schema rules out.
     """
     entity_classes = {kind.name: i for i, kind in enumerate(schema.entity_types, start=1)}
-    relation_classes = {kind.name: i for i, kind in enumerate(schema.relation_types)}
     examples = Examples()
     for document in documents:
         try:
@@ -80,17 +79,42 @@ def build_examples(
             ):
                 examples.left_out["second entity type on a span"] += 1
             places.append(span)
-        spans = tuple(classes)
-        index_of = {span: index for index, span in enumerate(spans)}
-        pairs: dict[tuple[int, int], frozenset[int]] = {}
-        for relation in document.relations:
-            head, tail = places[relation.head], places[relation.tail]
-            if head is None or tail is None:
-                examples.left_out["relation of an entity that was left out"] += 1
-            elif head == tail:
-                examples.left_out["relation of a span with itself"] += 1
-            else:
-                pair = index_of[head], index_of[tail]
-                pairs[pair] = pairs.get(pair, frozenset()) | {relation_classes[relation.type]}
-        examples.items.append(Example(document, encoded, spans, tuple(classes.values()), pairs))
+        pairs = _pairs(document, schema, places, tuple(classes), examples.left_out)
+        examples.items.append(
+            Example(document, encoded, tuple(classes), tuple(classes.values()), pairs)
+        )
     return examples
+
+
+def _pairs(
+    document: Document,
+    schema: TaskSchema,
+    places: Sequence[tuple[int, int] | None],
+    spans: Sequence[tuple[int, int]],
+    left_out: Counter[str],
+) -> dict[tuple[int, int], frozenset[int]]:
+    """Relation classes by pairs of `spans`; what has no place is counted in `left_out`.
+
+    Args:
+        document: The relations are its.
+        schema: The task.
+        places: Token range of each entity; None for those that were left out.
+        spans: Token ranges, each once.
+        left_out: Changed in place.
+    """
+    classes = {kind.name: i for i, kind in enumerate(schema.relation_types)}
+    index_of = {span: index for index, span in enumerate(spans)}
+    pairs: dict[tuple[int, int], frozenset[int]] = {}
+    for relation in document.relations:
+        head, tail = places[relation.head], places[relation.tail]
+        types = (document.entities[index].type for index in (relation.head, relation.tail))
+        if head is None or tail is None:
+            left_out["relation of an entity that was left out"] += 1
+        elif head == tail:
+            left_out["relation of a span with itself"] += 1
+        elif not schema.relations_by_name[relation.type].admits(*types):
+            left_out["relation between types that the schema rules out"] += 1
+        else:
+            pair = index_of[head], index_of[tail]
+            pairs[pair] = pairs.get(pair, frozenset()) | {classes[relation.type]}
+    return pairs

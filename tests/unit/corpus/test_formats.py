@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.formats import (
     Format,
     check_file,
@@ -17,7 +18,7 @@ from slcolm_services.corpus.formats import (
     detect_format,
     read_any,
 )
-from slcolm_services.corpus.jsonl import read_documents
+from slcolm_services.corpus.jsonl import read_documents, write_documents
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import DataInvalid
 
@@ -102,6 +103,20 @@ def test_a_missing_file_is_a_problem_like_any_other(name: str, tmp_path: Path) -
     report = check_file(tmp_path / name)
 
     assert [problem.field for problem in report.errors] == ["file"]
+
+
+def test_relations_between_types_that_the_schema_rules_out_are_warnings(
+    tmp_path: Path, schema: TaskSchema
+) -> None:
+    person, office = Entity("PER", 0, 1), Entity("OFI", 2, 4)
+    relations = (Relation("任职", 0, 1), Relation("任职", 1, 0), Relation("其他", 1, 0))
+    path = tmp_path / "data.jsonl"
+    write_documents(path, [Document("a", "裕为太尉", (person, office), relations)])
+
+    (warning,) = check_file(path, schema).warnings
+
+    assert (warning.line, warning.field) == (1, "relations[1]")
+    assert "'任职' joins OFI and PER" in warning.problem
 
 
 def test_repeated_annotations_are_warnings(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,21 @@ def test_what_the_model_has_no_place_for_is_counted(
 ) -> None:
     document = Document("a", "甲乙至山东也", tuple(entities), tuple(relations))
     assert _examples([document], schema).left_out[reason] == 1
+
+
+def test_relations_that_the_schema_rules_out_are_counted_and_not_learned(
+    schema: TaskSchema,
+) -> None:
+    document = Document(
+        "a",
+        "甲乙至山东",
+        (Entity("PER", 0, 2), Entity("LOC", 3, 5)),
+        (Relation("到", 0, 1), Relation("到", 1, 0)),
+    )
+    kinds = tuple(replace(kind, head_types=("PER",)) for kind in schema.relation_types)
+    examples = _examples([document], replace(schema, relation_types=kinds))
+    assert examples.left_out == {"relation between types that the schema rules out": 1}
+    assert dict(examples.items[0].pairs) == {(0, 1): frozenset({0})}
 
 
 def test_a_repeated_entity_is_one_span_with_the_relations_of_both(schema: TaskSchema) -> None:
