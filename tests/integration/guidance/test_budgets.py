@@ -98,8 +98,11 @@ async def test_a_caller_with_money_is_not_refused_with_one_without(
                 for run_id, budget in (("poor", RunBudget(max_tokens=1)), ("rich", None))
             )
         )
-    assert isinstance(poor, BudgetExhausted)
     assert isinstance(rich, Guided)
+    # Where the other was answered before this one came to ask, the answer is there for nothing.
+    assert isinstance(poor, BudgetExhausted) or (
+        isinstance(poor, Guided) and poor.usage.calls == 0 and len(endpoint.bodies) == 1
+    )
 
 
 @pytest.mark.parametrize("setting", [{"max_calls": 1}, {"max_tokens": 4000}, {"max_cost": 0.07}])
