@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
+from threading import Event
 from typing import Self
 
 import click
@@ -168,23 +168,14 @@ def _report(state: RunState, encoder: Path, *, as_json: bool) -> None:
     )
 
 
-class _Stop:
-    def __init__(self) -> None:
-        self._set = False
-
-    def set(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        self._set = True
-
-    def is_set(self) -> bool:
-        return self._set
-
-
 @contextmanager
-def _stop_signal() -> Iterator[_Stop]:
+def _stop_signal() -> Iterator[Event]:
     """Ctrl-C and SIGTERM end the run after the step under way."""
-    stop = _Stop()
-    before = {number: signal.signal(number, stop.set) for number in (signal.SIGINT, signal.SIGTERM)}
+    stop = Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:

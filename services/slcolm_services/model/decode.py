@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
-from slcolm_services.model.folder import Arguments, ModelManifest
+from slcolm_services.model.folder import ModelManifest
 from slcolm_services.model.tokenization import Encoded
 
 MAX_PAIRED_SPANS = 100
@@ -114,25 +114,9 @@ def without_impossible(
         return relation_logits
     index = {name: number for number, name in enumerate(manifest.entity_types)}
     kinds = np.array([index[span.type] for span in spans], dtype=np.int64)
-    heads, tails = _admitted_types(manifest)
+    heads, tails = manifest.admitted_types
     possible = heads[kinds[pairs[:, 0]]] & tails[kinds[pairs[:, 1]]]
     return np.where(possible, relation_logits, np.float32(-np.inf))
-
-
-def _admitted_types(manifest: ModelManifest) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """bool[E, R] each: whether an entity type may be the head, and the tail, of a relation."""
-    anything = Arguments()
-    arguments = [
-        manifest.relation_arguments.get(name, anything) for name in manifest.relation_types
-    ]
-    heads, tails = (
-        np.array(
-            [[not side or kind in side for side in sides] for kind in manifest.entity_types],
-            dtype=np.bool_,
-        )
-        for sides in ([one.head for one in arguments], [one.tail for one in arguments])
-    )
-    return heads, tails
 
 
 def decode_relations(

@@ -11,7 +11,11 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from slcolm_services.corpus.files import file_digest
 from slcolm_services.errors import FieldViolation, ModelInvalid, ModelNotFound
@@ -98,6 +102,20 @@ class ModelManifest:
     spans_graph: str = "spans.onnx"
     relations_graph: str = "relations.onnx"
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def admitted_types(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """bool[E, R] each: whether an entity type may be the head, and the tail, of a relation."""
+        anything = Arguments()
+        arguments = [self.relation_arguments.get(name, anything) for name in self.relation_types]
+        heads, tails = (
+            np.array(
+                [[not side or kind in side for side in sides] for kind in self.entity_types],
+                dtype=np.bool_,
+            )
+            for sides in ([one.head for one in arguments], [one.tail for one in arguments])
+        )
+        return heads, tails
 
     @property
     def required_files(self) -> tuple[str, ...]:
