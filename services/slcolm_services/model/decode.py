@@ -1,8 +1,9 @@
 """From a model's logits to entities and relations.
 
 Decoding follows SpERT (Eberts and Ulges 2020, section 3): each span takes its best class on its
-own, so that entities may nest and overlap, and each ordered pair of entities holds every relation
-whose sigmoid reaches the threshold.
+own, and each ordered pair of entities holds every relation whose sigmoid reaches the threshold.
+Where the entities of a task do not overlap, only the most probable of overlapping ones are kept,
+which SpERT does not do: a span model finds a name and, less sure, the name with one more character.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def decode_entities(
         manifest: Names the classes and calibrates them.
 
     Returns:
-        Every span whose best class is an entity type, by first token, then by length.
+        Every span whose best class is an entity type, by first token, then by length; of spans that
+        share tokens only the most probable, unless the manifest says that entities may overlap.
     """
     logits = span_logits[: len(encoded)]
     classes = logits.argmax(axis=-1)
@@ -62,12 +64,29 @@ def decode_entities(
     firsts, widths = np.nonzero(classes)
     chosen = classes[firsts, widths]
     probs = manifest.entity_calibration(logits[firsts, widths])[np.arange(len(chosen)), chosen]
-    return [
+    spans = [
         SpanPrediction(first, first + width + 1, manifest.entity_types[kind - 1], prob)
         for first, width, kind, prob in zip(
             firsts.tolist(), widths.tolist(), chosen.tolist(), probs.tolist(), strict=True
         )
     ]
+    return spans if manifest.overlapping_entities else [spans[index] for index in disjoint(spans)]
+
+
+def disjoint(spans: Sequence[SpanPrediction]) -> list[int]:
+    """Indexes, rising, of spans of which no two share a token.
+
+    The most probable is taken first; then, in falling order of probability, each that is free of
+    those taken before.
+    """
+    taken: set[int] = set()
+    kept = []
+    for index in sorted(range(len(spans)), key=lambda index: -spans[index].prob):
+        tokens = range(spans[index].first, spans[index].end)
+        if taken.isdisjoint(tokens):
+            taken.update(tokens)
+            kept.append(index)
+    return sorted(kept)
 
 
 def candidate_pairs(spans: Sequence[SpanPrediction]) -> NDArray[np.int64]:

@@ -45,6 +45,7 @@ _KEYS = frozenset(
         "entity_types",
         "relation_types",
         "relation_arguments",
+        "overlapping_entities",
         "relation_threshold",
         "entity_calibration",
         "relation_calibration",
@@ -77,6 +78,7 @@ class ModelManifest:
         relation_types: Names, in the order of the relation logits.
         relation_arguments: By relation type the entity types that its head and its tail may have;
             none for any. A type that is not there takes any.
+        overlapping_entities: Whether two entities of a text may share tokens.
         max_tokens: Longest text in tokens, special tokens included.
         max_span_tokens: Longest entity in tokens (W of the span logits).
         relation_threshold: Least sigmoid, in (0, 1), of a relation that holds.
@@ -98,6 +100,7 @@ class ModelManifest:
     entity_calibration: TemperatureScaling = field(default_factory=TemperatureScaling)
     relation_calibration: PlattScaling = field(default_factory=PlattScaling)
     relation_arguments: Mapping[str, Arguments] = field(default_factory=dict)
+    overlapping_entities: bool = True
     precision: str = "fp32"
     spans_graph: str = "spans.onnx"
     relations_graph: str = "relations.onnx"
@@ -225,6 +228,7 @@ def _to_json(manifest: ModelManifest) -> dict[str, object]:
             name: {"head": list(arguments.head), "tail": list(arguments.tail)}
             for name, arguments in manifest.relation_arguments.items()
         },
+        "overlapping_entities": manifest.overlapping_entities,
         "relation_threshold": manifest.relation_threshold,
         "entity_calibration": {
             "kind": "temperature",
@@ -255,6 +259,7 @@ def _parse(raw: Mapping[str, object], problems: list[FieldViolation]) -> ModelMa
         entity_types=entity_types,
         relation_types=relation_types,
         relation_arguments=_arguments(top, entity_types, relation_types),
+        overlapping_entities=top.flag("overlapping_entities", default=True),
         max_tokens=top.integer("max_tokens", _MAX_TOKENS),
         max_span_tokens=top.integer("max_span_tokens", _MAX_SPAN_TOKENS),
         relation_threshold=top.number("relation_threshold", above=0.0, below=1.0),
@@ -349,6 +354,13 @@ class _Fields:
             return float(value)
         self._wrong(name, f"must be a number above {above:g} and below {below:g}")
         return 1.0
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        value = self._raw.get(name, default)
+        if isinstance(value, bool):
+            return value
+        self._wrong(name, "must be true or false")
+        return default
 
     def text(self, name: str) -> str:
         value = self._raw.get(name)

@@ -16,6 +16,7 @@ from slcolm_services.model.decode import (
     candidate_pairs,
     decode_entities,
     decode_relations,
+    disjoint,
     to_document,
     without_impossible,
 )
@@ -54,6 +55,20 @@ class Prediction:
             self.example.encoded,
             self.spans,
             decode_relations(self.relation_logits, self.pairs, manifest),
+        )
+
+    def without_overlaps(self) -> Prediction:
+        """The same with the most probable entities of those that share tokens."""
+        kept = disjoint(self.spans)
+        place = np.full(len(self.spans), -1)
+        place[kept] = np.arange(len(kept))
+        pairs = place[self.pairs]
+        rows = (pairs >= 0).all(axis=1)
+        return replace(
+            self,
+            spans=[self.spans[index] for index in kept],
+            pairs=pairs[rows],
+            relation_logits=self.relation_logits[rows],
         )
 
 
@@ -133,6 +148,32 @@ def score(
     """Span-level scores of predictions at the manifest's threshold."""
     symmetric = [kind.name for kind in schema.relation_types if kind.symmetric]
     return score_spans(gold, [found.document(manifest) for found in predictions], symmetric)
+
+
+def settle_overlaps(
+    gold: Sequence[Document],
+    predictions: list[Prediction],
+    manifest: ModelManifest,
+    schema: TaskSchema,
+) -> tuple[list[Prediction], ModelManifest]:
+    """Decide whether entities may overlap, by the entity F1.
+
+    Args:
+        gold: The documents.
+        predictions: With all entities.
+        manifest: Of the model.
+        schema: The task.
+
+    Returns:
+        The predictions that are left, and the manifest that says so.
+    """
+    apart = [found.without_overlaps() for found in predictions]
+    together_f1, apart_f1 = (
+        score(gold, found, manifest, schema).entities.micro.f1 for found in (predictions, apart)
+    )
+    overlapping = together_f1 > apart_f1
+    found = predictions if overlapping else apart
+    return found, replace(manifest, overlapping_entities=overlapping)
 
 
 def choose_threshold(

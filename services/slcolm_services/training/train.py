@@ -26,18 +26,28 @@ from slcolm_services.model.folder import (
 )
 from slcolm_services.model.tokenization import TextTokenizer
 from slcolm_services.runtime.cpu import available_cpus
-from slcolm_services.training.calibration import calibrate_entities, calibrate_relations
+from slcolm_services.training.calibration import (
+    CalibrationReport,
+    calibrate_entities,
+    calibrate_relations,
+)
 from slcolm_services.training.card import Card, write_card
 from slcolm_services.training.checkpoint import Checkpoints
 from slcolm_services.training.choice import Kind, choose_encoder, kind_of
-from slcolm_services.training.dev import choose_threshold, predict, score
+from slcolm_services.training.dev import (
+    Prediction,
+    choose_threshold,
+    predict,
+    score,
+    settle_overlaps,
+)
 from slcolm_services.training.encoder import (
     LoadedEncoder,
     adapt_encoder,
     built_in_encoder,
     pretrained_encoder,
 )
-from slcolm_services.training.examples import build_examples
+from slcolm_services.training.examples import Example, build_examples
 from slcolm_services.training.export import export_graphs
 from slcolm_services.training.loop import DevScore, Trainer
 from slcolm_services.training.model import SpanModel
@@ -146,6 +156,7 @@ def train(
 
         def evaluate(candidate: SpanModel) -> DevScore:
             found = predict(candidate, dev.items, manifest, pad_id=tokenizer.pad_id)
+            found, _ = settle_overlaps(dev_docs, found, manifest, schema)
             scores = score(dev_docs, found, manifest, schema)
             return DevScore(scores.relations_strict.micro.f1, scores.entities.micro.f1)
 
@@ -167,11 +178,9 @@ def train(
 
     on_progress(Progress("calibrate"))
     model = model.cpu()
-    found = predict(model, dev.items, manifest, pad_id=tokenizer.pad_id)
-    manifest = choose_threshold(dev_docs, found, manifest, schema)
-    temperature, entity_report = calibrate_entities(found, manifest)
-    platt, relation_report = calibrate_relations(found, manifest, schema)
-    manifest = replace(manifest, entity_calibration=temperature, relation_calibration=platt)
+    found, manifest, calibration = _fit_to_dev(
+        model, dev_docs, dev.items, manifest, schema, pad_id=tokenizer.pad_id
+    )
 
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -199,7 +208,7 @@ def train(
             settings=settings,
             state=state,
             scores=score(dev_docs, found, manifest, schema),
-            calibration={"entities": entity_report, "relations": relation_report},
+            calibration=calibration,
             parity=parity,
             precisions=check_precisions(partial, manifest, tokenizer, dev.items, schema),
             seconds=time.monotonic() - started,
@@ -212,6 +221,29 @@ def train(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return TrainedModel(output, card.dev_scores(), card.seconds)
+
+
+def _fit_to_dev(
+    model: SpanModel,
+    gold: Sequence[Document],
+    dev: Sequence[Example],
+    manifest: ModelManifest,
+    schema: TaskSchema,
+    *,
+    pad_id: int,
+) -> tuple[list[Prediction], ModelManifest, dict[str, CalibrationReport]]:
+    """Everything about a model that is decided on dev, and its predictions there."""
+    temperature, entities = calibrate_entities(
+        predict(model, dev, manifest, pad_id=pad_id), manifest
+    )
+    manifest = replace(manifest, entity_calibration=temperature)
+    # Again, with the probabilities that decide between entities that overlap.
+    found = predict(model, dev, manifest, pad_id=pad_id)
+    found, manifest = settle_overlaps(gold, found, manifest, schema)
+    manifest = choose_threshold(gold, found, manifest, schema)
+    platt, relations = calibrate_relations(found, manifest, schema)
+    calibration = {"entities": entities, "relations": relations}
+    return found, replace(manifest, relation_calibration=platt), calibration
 
 
 def documents_digest(documents: Sequence[Document]) -> str:

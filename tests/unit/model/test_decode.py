@@ -18,6 +18,7 @@ from slcolm_services.model.decode import (
     candidate_pairs,
     decode_entities,
     decode_relations,
+    disjoint,
     to_document,
     without_impossible,
 )
@@ -99,6 +100,39 @@ def test_nested_and_overlapping_spans_are_kept() -> None:
     logits = logits_of(6, {(1, 0): best, (1, 2): best, (2, 1): best})
     spans = decode_entities(logits, characters(4), MANIFEST)
     assert [(span.first, span.end) for span in spans] == [(1, 2), (1, 4), (2, 4)]
+
+
+def test_where_entities_do_not_overlap_the_most_probable_ones_stay() -> None:
+    logits = logits_of(
+        6, {(1, 0): [0.0, 9.0, 0.0], (1, 2): [0.0, 8.0, 0.0], (4, 0): [0.0, 0.0, 7.0]}
+    )
+    manifest = replace(MANIFEST, overlapping_entities=False)
+    spans = decode_entities(logits, characters(4), manifest)
+    assert [(span.first, span.end, span.type) for span in spans] == [(1, 2, "PER"), (4, 5, "LOC")]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 12), st.integers(1, 5), st.sampled_from([0.5, 0.7, 0.9])),
+        max_size=12,
+    )
+)
+def test_what_is_kept_shares_no_token_and_what_is_not_gave_way_to_something_as_probable(
+    drawn: list[tuple[int, int, float]],
+) -> None:
+    spans = [SpanPrediction(first, first + size, "PER", prob) for first, size, prob in drawn]
+    kept = disjoint(spans)
+    assert kept == sorted(kept)
+    tokens = [token for index in kept for token in range(spans[index].first, spans[index].end)]
+    assert len(tokens) == len(set(tokens))
+    for index in set(range(len(spans))) - set(kept):
+        out = spans[index]
+        assert any(
+            spans[other].first < out.end
+            and out.first < spans[other].end
+            and spans[other].prob >= out.prob
+            for other in kept
+        )
 
 
 def test_spans_over_special_tokens_padding_and_the_end_are_never_entities() -> None:

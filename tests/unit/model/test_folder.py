@@ -68,6 +68,7 @@ def test_the_file_on_disk_is_format_1(folder: Path) -> None:
         "entity_types": ["人物", "LOC"],
         "relation_types": ["任职"],
         "relation_arguments": {},
+        "overlapping_entities": True,
         "relation_threshold": 0.4,
         "entity_calibration": {"kind": "temperature", "temperature": 1.3},
         "relation_calibration": {"kind": "platt", "slope": 0.9, "intercept": -0.1},
@@ -123,6 +124,7 @@ def test_a_name_that_is_a_path_is_refused(folder: Path, name: str) -> None:
         ("relation_types", ["A", 3]),
         ("relation_types", "AB"),
         ("relation_arguments", []),
+        ("overlapping_entities", 0),
         ("relation_threshold", 0),
         ("relation_threshold", 1.0),
         ("relation_threshold", float("nan")),
@@ -147,6 +149,15 @@ def test_what_relations_may_join_is_read_back_and_models_that_do_not_say_it_are_
     assert read_manifest(folder).relation_arguments == arguments
     edit(folder, lambda raw: raw.pop("relation_arguments"))
     assert read_manifest(folder).relation_arguments == {}
+
+
+def test_whether_entities_overlap_is_read_back_and_models_that_do_not_say_it_let_them(
+    folder: Path,
+) -> None:
+    write_manifest(folder, replace(MANIFEST, overlapping_entities=False))
+    assert not read_manifest(folder).overlapping_entities
+    edit(folder, lambda raw: raw.pop("overlapping_entities"))
+    assert read_manifest(folder).overlapping_entities
 
 
 @pytest.mark.parametrize(
@@ -218,6 +229,7 @@ json_values = st.recursive(
                 "max_tokens",
                 "entity_calibration",
                 "relation_arguments",
+                "overlapping_entities",
             ]
         ),
         json_values,

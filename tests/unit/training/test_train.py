@@ -58,6 +58,8 @@ def test_a_small_language_is_learned_and_the_folder_is_complete(
     assert model.dev_scores["entity_f1"] > 0.9
     assert model.dev_scores["relation_strict_f1"] > 0.8
     assert manifest.relation_types == ("到", "伐")
+    # No two entities of the language overlap.
+    assert not manifest.overlapping_entities
     assert card["parity"]["max_difference"] < 1e-4
     assert card["data"]["train"]["documents"] == 120
     assert [update.phase for update in seen][-3:] == ["calibrate", "export", "check"]
