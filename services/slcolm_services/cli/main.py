@@ -21,6 +21,7 @@ _COMMANDS = {
     "runs": ("runs", "List, show, watch, cancel and resume runs."),
     "predict": ("predict", "Extract entities and relations with a trained model."),
     "train": ("train", "Train a small model."),
+    "label": ("label", "Annotate raw text with small models, to train on."),
     "pretrain": ("pretrain", "Train the character encoder on raw text."),
     "score": ("score", "Score predictions against gold data."),
     "policy": ("policy", "Fit a merge policy on dev, and apply it."),

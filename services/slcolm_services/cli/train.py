@@ -31,6 +31,13 @@ _PLAIN_SECONDS = 15.0
 @click.option("--train", "train_path", type=existing_file, required=True, help="Training data.")
 @click.option("--dev", "dev_path", type=existing_file, required=True, help="Dev data.")
 @click.option(
+    "--silver",
+    "silver_path",
+    type=existing_file,
+    default=None,
+    help="Data annotated by models, as `slcolm label` writes them, to learn from beside --train.",
+)
+@click.option(
     "--out",
     "output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -59,6 +66,7 @@ def train(
     task: Path,
     train_path: Path,
     dev_path: Path,
+    silver_path: Path | None,
     output: Path,
     encoder: str,
     epochs: int | None,
@@ -88,6 +96,7 @@ def train(
             options,
             work_dir=checkpoints,
             output=output,
+            silver_docs=read_any(silver_path, schema) if silver_path else (),
             on_progress=on_progress,
         )
     shutil.rmtree(checkpoints)

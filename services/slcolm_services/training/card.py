@@ -26,9 +26,9 @@ class Card:
 
     Attributes:
         schema: The task.
-        train_docs: What the model learned from.
-        dev_docs: What decided when to stop, the threshold and the calibration.
-        digests: SHA-256 of the `train` and `dev` documents and of the `schema`.
+        documents: By name: `train`, what the model learned from; `dev`, what decided when to stop,
+            the threshold and the calibration; `silver`, annotated by models, where there was any.
+        digests: SHA-256 of the documents by the same names and of the `schema`.
         left_out: Annotations the model has no place for, by data set and reason.
         encoder: Name of the encoder.
         parameters: Number of weights.
@@ -42,8 +42,7 @@ class Card:
     """
 
     schema: TaskSchema
-    train_docs: Sequence[Document]
-    dev_docs: Sequence[Document]
+    documents: Mapping[str, Sequence[Document]]
     digests: Mapping[str, str]
     left_out: Mapping[str, Mapping[str, int]]
     encoder: str
@@ -86,8 +85,10 @@ def _as_json(card: Card, manifest: ModelManifest) -> dict[str, object]:
         "encoder": card.encoder,
         "parameters": card.parameters,
         "data": {
-            "train": {"digest": card.digests["train"], **_sizes(card.train_docs)},
-            "dev": {"digest": card.digests["dev"], **_sizes(card.dev_docs)},
+            **{
+                name: {"digest": card.digests[name], **_sizes(documents)}
+                for name, documents in card.documents.items()
+            },
             "schema": {"digest": card.digests["schema"]},
             "left_out": {name: dict(counts) for name, counts in card.left_out.items()},
         },
@@ -138,8 +139,7 @@ def _by_type(figures: SpanFigures) -> dict[str, dict[str, float | int]]:
 
 
 def _as_markdown(card: Card, manifest: ModelManifest) -> str:
-    train, dev = _sizes(card.train_docs), _sizes(card.dev_docs)
-    counts = training_counts(card.train_docs, card.schema)
+    counts = training_counts(card.documents["train"], card.schema)
     best = card.state.best
     lines = [
         f"# Span model for {card.schema.name}",
@@ -152,8 +152,10 @@ def _as_markdown(card: Card, manifest: ModelManifest) -> str:
         "",
         "| | sentences | entities | relations |",
         "|---|---:|---:|---:|",
-        f"| train | {train['documents']} | {train['entities']} | {train['relations']} |",
-        f"| dev | {dev['documents']} | {dev['entities']} | {dev['relations']} |",
+        *(
+            f"| {name} | {sizes['documents']} | {sizes['entities']} | {sizes['relations']} |"
+            for name, sizes in ((name, _sizes(docs)) for name, docs in card.documents.items())
+        ),
         "",
         "## On dev, span-level",
         "",
@@ -182,6 +184,7 @@ def _as_markdown(card: Card, manifest: ModelManifest) -> str:
             f"seed {card.settings.seed}, {card.seconds:.0f} s."
         ),
         f"- Relation threshold: {manifest.relation_threshold}.",
+        f"- Entities {'may' if manifest.overlapping_entities else 'do not'} overlap.",
         *(
             f"- Calibration of {name}: expected error {report.ece_before:.3f} before, "
             f"{report.ece_after:.3f} after, on {report.items} predictions."

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from slcolm_services.errors import Cancelled
 from slcolm_services.training.checkpoint import Checkpoints, RunState
-from slcolm_services.training.examples import Example
+from slcolm_services.training.epochs import TrainingSet
 from slcolm_services.training.model import SpanModel
 from slcolm_services.training.options import Settings
 from slcolm_services.training.progress import OnProgress, Progress
@@ -72,12 +72,12 @@ class Trainer:
         self._checkpoints = checkpoints
         self._device = next(model.parameters()).device
         self._optimizer = torch.optim.AdamW(
-            _parameter_groups(model, settings), lr=settings.learning_rate
+            _parameter_groups(model, settings), lr=settings.learning_rate, fused=True
         )
 
     def run(
         self,
-        examples: Sequence[Example],
+        examples: TrainingSet,
         on_progress: OnProgress,
         should_stop: Callable[[], bool],
     ) -> RunState:
@@ -86,7 +86,7 @@ class Trainer:
         Side effects: the model ends with its best weights; checkpoints are written.
 
         Args:
-            examples: Training sentences.
+            examples: What the epochs train on.
             on_progress: Called every few steps and after each epoch.
             should_stop: Asked before every step.
 
@@ -130,10 +130,11 @@ class Trainer:
         self._checkpoints.load_best(self.model)
         return state
 
-    def _batches(self, examples: Sequence[Example], epoch: int) -> Iterator[Batch]:
+    def _batches(self, training: TrainingSet, epoch: int) -> Iterator[Batch]:
         rng = np.random.default_rng((self._settings.seed, epoch))
         torch.manual_seed(int(rng.integers(2**31)))
         self.model.train()
+        examples = training.draw(rng)
         lengths = [len(example.encoded) for example in examples]
         for chosen in length_batches(lengths, self._settings.batch_size, rng):
             batch = [examples[index] for index in chosen]

@@ -51,6 +51,7 @@ class Settings:
         dropout: In character encoders.
         head_dropout: On the inputs of the entity and relation heads.
         token_dropout: Share of the tokens that training replaces by the unknown token.
+        mention_replacement: Share of the mentions that training replaces by others of their type.
         relation_weight: Weight of the relation loss beside the entity loss.
         entity_negatives: Largest number of negative spans drawn from a sentence.
         relation_negatives: Largest number of negative pairs drawn from a sentence.
@@ -73,6 +74,7 @@ class Settings:
     dropout: float = 0.1
     head_dropout: float = 0.1
     token_dropout: float = 0.0
+    mention_replacement: float = 0.0
     relation_weight: float = 1.0
     entity_negatives: int = 100
     relation_negatives: int = 100
@@ -105,11 +107,18 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
             learning_rate=1e-3,
             encoder_rate=0.5,
             token_dropout=0.05,
+            mention_replacement=0.3,
         )
-    elif sentences <= _SMALL_TRAINING_SET:
-        defaults = Settings(epochs=30, learning_rate=2e-3, patience=12, token_dropout=0.05)
     else:
-        defaults = Settings(batch_size=16, learning_rate=2e-3, patience=8, token_dropout=0.05)
+        few = sentences <= _SMALL_TRAINING_SET
+        defaults = Settings(
+            epochs=30 if few else 20,
+            batch_size=8 if few else 16,
+            learning_rate=2e-3,
+            patience=12 if few else 8,
+            token_dropout=0.05,
+            mention_replacement=0.3,
+        )
     return replace(
         defaults,
         epochs=options.epochs or defaults.epochs,

@@ -47,7 +47,8 @@ from slcolm_services.training.encoder import (
     built_in_encoder,
     pretrained_encoder,
 )
-from slcolm_services.training.examples import Example, build_examples
+from slcolm_services.training.epochs import TrainingSet
+from slcolm_services.training.examples import Example, Examples, build_examples
 from slcolm_services.training.export import export_graphs
 from slcolm_services.training.loop import DevScore, Trainer
 from slcolm_services.training.model import SpanModel
@@ -85,6 +86,7 @@ def train(
     *,
     work_dir: Path,
     output: Path,
+    silver_docs: Sequence[Document] = (),
     on_progress: OnProgress = ignore,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainedModel:
@@ -100,6 +102,8 @@ def train(
         options: What is asked for.
         work_dir: For checkpoints; many runs may share it.
         output: Becomes the model folder, whole or not at all; must not exist, or be empty.
+        silver_docs: Documents annotated by models; each epoch draws as many of them as
+            `train_docs` has.
         on_progress: Told how far the run is.
         should_stop: Asked before every step; true ends the run, whose checkpoints stay.
 
@@ -113,18 +117,20 @@ def train(
     Side effects: sets torch's number of threads for this process.
     """
     started = time.monotonic()
-    _check(train_docs, dev_docs, schema, output)
+    documents = {
+        "train": train_docs,
+        "dev": dev_docs,
+        **({"silver": silver_docs} if silver_docs else {}),
+    }
+    _check(documents, schema, output)
     encoder = choose_encoder(options.encoder, [document.text for document in train_docs])
     settings = settle(replace(options, encoder=encoder), sentences=len(train_docs))
-    digests = {
-        "train": documents_digest(train_docs),
-        "dev": documents_digest(dev_docs),
-        "schema": schema_digest(schema),
-    }
+    digests = {name: documents_digest(docs) for name, docs in documents.items()}
+    digests["schema"] = schema_digest(schema)
     torch.set_num_threads(_threads(settings))
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        loaded = _load_encoder(train_docs, settings)
+        loaded = _load_encoder([*train_docs, *silver_docs], settings)
         model = SpanModel(
             loaded.encoder,
             entity_types=len(schema.entity_types),
@@ -134,11 +140,13 @@ def train(
             dropout=settings.head_dropout,
         )
         tokenizer = TextTokenizer(loaded.tokenizer, max_tokens=loaded.max_tokens)
-        examples, dev = (
-            build_examples(docs, schema, tokenizer, max_span_tokens=settings.max_span_tokens)
-            for docs in (train_docs, dev_docs)
-        )
-        if not any(example.spans for example in examples.items):
+
+        def build(docs: Sequence[Document]) -> Examples:
+            return build_examples(docs, schema, tokenizer, max_span_tokens=settings.max_span_tokens)
+
+        examples = {name: build(docs) for name, docs in documents.items()}
+        dev = examples["dev"]
+        if not any(example.spans for example in examples["train"].items):
             raise DataInvalid("the training set holds no entity that the model has a place for")
         manifest = ModelManifest(
             entity_types=tuple(kind.name for kind in schema.entity_types),
@@ -174,7 +182,13 @@ def train(
             evaluate=evaluate,
             checkpoints=Checkpoints(work_dir / _run_key(digests, settings)),
         )
-        state = trainer.run(examples.items, on_progress, should_stop)
+        training = TrainingSet(
+            examples["train"].items,
+            examples["silver"].items if silver_docs else (),
+            replacement=settings.mention_replacement,
+            build=build,
+        )
+        state = trainer.run(training, on_progress, should_stop)
 
     on_progress(Progress("calibrate"))
     model = model.cpu()
@@ -199,10 +213,9 @@ def train(
         )
         card = Card(
             schema=schema,
-            train_docs=train_docs,
-            dev_docs=dev_docs,
+            documents=documents,
             digests=digests,
-            left_out={"train": examples.left_out, "dev": dev.left_out},
+            left_out={name: built.left_out for name, built in examples.items()},
             encoder=loaded.name,
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             settings=settings,
@@ -283,21 +296,14 @@ def _load_encoder(documents: Sequence[Document], settings: Settings) -> LoadedEn
     )
 
 
-def _check(
-    train_docs: Sequence[Document],
-    dev_docs: Sequence[Document],
-    schema: TaskSchema,
-    output: Path,
-) -> None:
+def _check(documents: Mapping[str, Sequence[Document]], schema: TaskSchema, output: Path) -> None:
     violations = [
-        FieldViolation(name, "holds no documents")
-        for name, documents in (("train", train_docs), ("dev", dev_docs))
-        if not documents
+        FieldViolation(name, "holds no documents") for name, docs in documents.items() if not docs
     ]
     if not schema.entity_types:
         violations.append(FieldViolation("schema.entity_types", "a span model needs entity types"))
-    for name, documents in (("train", train_docs), ("dev", dev_docs)):
-        unknown = {kind for doc in documents for kind in _types(doc)} - _known_types(schema)
+    for name, docs in documents.items():
+        unknown = {kind for doc in docs for kind in _types(doc)} - _known_types(schema)
         violations.extend(
             FieldViolation(name, f"{role} type {kind!r} is not in the schema")
             for role, kind in sorted(unknown)
