@@ -47,14 +47,24 @@ Settings = Mapping[str, Mapping[str, Any]]
 """Configuration section to key to value."""
 
 _OWN: Mapping[str, frozenset[str]] = {
-    "server": frozenset({"host", "port", "metrics_port", "parent_pid"}),
+    "server": frozenset(
+        {
+            *("host", "port", "metrics_port", "health_port", "parent_pid"),
+            *("tls_certificate", "tls_key", "tls_client_ca", "allow_unprotected"),
+        }
+    ),
     "training": frozenset({"store", "work_dir"}),
     "extraction": frozenset({"store", "cache_dir"}),
     "retrieval": frozenset({"folder", "qdrant_url"}),
     "guidance": frozenset({"ledger_url"}),
     "evaluation": frozenset(),
     "coordinator": frozenset(
-        {"store", "database_url", "executor_id", *(f"{peer}_address" for peer in PEERS)}
+        {
+            *("store", "database_url", "executor_id"),
+            *(f"{peer}_address" for peer in PEERS),
+            *("peer_tls", "peer_ca", "peer_certificate", "peer_key"),
+            *("peer_token", "peer_token_file", "peer_token_over_plaintext"),
+        }
     ),
 }
 """By section, the settings that say where a service listens, finds others and keeps its state."""
