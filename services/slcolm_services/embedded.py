@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -68,6 +69,8 @@ _OWN: Mapping[str, frozenset[str]] = {
     ),
 }
 """By section, the settings that say where a service listens, finds others and keeps its state."""
+_PROTECTION = re.compile(r"SLCOLM_(AUTH|SERVER_TLS)_.*")
+"""Variables that would have the services ask each other for what they do not have."""
 _OWN_PROBLEM = (
     "is decided by the home of the services; leave it out, or start each service on its own with "
     "`slcolm serve`"
@@ -106,7 +109,8 @@ class Embedded:
         coordinator_port: Port of the coordinator; 0 takes a free one.
 
     Raises:
-        ConfigInvalid: The settings are refused by `refuse_unusable`.
+        ConfigInvalid: The settings are refused by `refuse_unusable`, or the environment turns on
+            TLS or tokens.
 
     Raises (on entering):
         HomeInUse: Another process tree works in the home.
@@ -119,6 +123,7 @@ class Embedded:
         self._home = home.absolute()
         self._settings = settings or {}
         refuse_unusable(self._settings)
+        _refuse_protection(os.environ)
         self._coordinator_port = coordinator_port
         self._children: dict[str, _Child] = {}
         self._watch = _Watch(self._children)
@@ -374,6 +379,18 @@ def refuse_unusable(settings: Mapping[str, Any], *, place: str = "") -> None:
     ]
     if violations:
         raise ConfigInvalid("the settings of the services cannot be used", violations=violations)
+
+
+def _refuse_protection(environ: Mapping[str, str]) -> None:
+    violations = [
+        FieldViolation(name, "is for services that `slcolm serve` starts; unset it")
+        for name in sorted(environ)
+        if _PROTECTION.fullmatch(name)
+    ]
+    if violations:
+        raise ConfigInvalid(
+            "services of one home are on loopback, without TLS and tokens", violations=violations
+        )
 
 
 def _unusable(section: str, values: object) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,8 +71,7 @@ def replace(path: Path, data: bytes) -> Path:
     """Write a file as a whole, as those who renew certificates do."""
     new = path.with_name(path.name + ".new")
     new.write_bytes(data)
-    os.replace(new, path)
-    return path
+    return new.replace(path)
 
 
 def _name(name: str) -> x509.Name:
