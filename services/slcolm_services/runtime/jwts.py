@@ -18,6 +18,7 @@ _ALGORITHMS = (
 )
 """Signatures with a private key. With a shared secret, a public key would do as one."""
 
+_NAME_CHARACTERS = 128
 _REQUIRED = ("exp", "iss", "aud", "sub")
 
 
@@ -63,7 +64,7 @@ class JwtVerifier:
             raise TokenExpired("the token has expired") from None
         except jwt.PyJWTError as error:
             raise TokenInvalid(f"the token is not accepted: {_why(error)}") from None
-        return Caller(str(claims["sub"]), highest(self._roles(claims)))
+        return Caller(str(claims["sub"])[:_NAME_CHARACTERS], highest(self._roles(claims)))
 
     def _roles(self, claims: Mapping[str, Any]) -> list[str]:
         """Names of the roles in the claims, without their prefix; those without it are others'."""

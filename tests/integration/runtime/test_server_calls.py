@@ -324,7 +324,7 @@ def test_a_request_that_cannot_be_read_is_the_callers_fault(serving: Serving, da
             grpc.aio.insecure_channel(server.address) as channel,
         ):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary(f"/{SERVICE}/GetIndex")(data, timeout=30)
+                await channel.unary_unary(f"/{SERVICE}/GetIndex", bytes, bytes)(data, timeout=30)
         error = caught.value
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert details(error)["ErrorInfo"].reason == "REQUEST_UNREADABLE"

@@ -281,7 +281,9 @@ def test_the_coordinator_calls_the_others_with_what_it_is_configured_with(
         peers = Peers(config)
         request = retrieval_pb2.GetIndexRequest(index_revision="a")
         try:
-            response = peers.invoke("retrieval", peers.retrieval.GetIndex, request)
+            response: retrieval_pb2.GetIndexResponse = peers.invoke(
+                "retrieval", peers.retrieval.GetIndex, request
+            )
         finally:
             peers.close()
         return response.index.revision

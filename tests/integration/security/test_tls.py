@@ -84,7 +84,10 @@ def test_calls_of_both_stacks_go_through_tls(files: Files) -> None:
         with connect(address, security=files.client()) as channel:
             stub = retrieval_pb2_grpc.RetrievalServiceStub(channel)
             request = retrieval_pb2.GetIndexRequest(index_revision="sync")
-            return call(stub.GetIndex, request, timeout_seconds=30).index.revision
+            response: retrieval_pb2.GetIndexResponse = call(
+                stub.GetIndex, request, timeout_seconds=30
+            )
+            return response.index.revision
 
     async def scenario() -> None:
         async with serve(answer, **files.settings) as server:

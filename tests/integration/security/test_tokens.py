@@ -157,7 +157,7 @@ def test_methods_that_do_not_exist_are_not_counted_by_name(auth: AuthConfig) -> 
             grpc.aio.insecure_channel(server.address) as channel,
         ):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary("/made.up/Method")(b"", timeout=30)
+                await channel.unary_unary("/made.up/Method", bytes, bytes)(b"", timeout=30)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
             samples = [s for m in server.metrics.registry.collect() for s in m.samples]
             assert not [s for s in samples if "made.up" in s.labels.get("method", "")]
