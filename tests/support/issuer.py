@@ -19,12 +19,17 @@ AUDIENCE = "slcolm"
 
 
 class Issuer:
-    """Publishes the keys in `published`; `requests` are the paths that were asked for."""
+    """Publishes the keys in `published`; `requests` are the paths that were asked for.
+
+    While `hold` is cleared it answers nothing; `asked` is set when something has been asked.
+    """
 
     def __init__(self) -> None:
         self._keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("a", "b")}
         self.published = ["a"]
         self.broken = False
+        self.asked, self.hold = threading.Event(), threading.Event()
+        self.hold.set()
         self.requests: list[str] = []
         self.url = ""
 
@@ -63,6 +68,8 @@ class Issuer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.requests.append(self.path)
+                issuer.asked.set()
+                issuer.hold.wait(30)
                 document = {
                     "/.well-known/openid-configuration": {
                         "issuer": issuer.url,

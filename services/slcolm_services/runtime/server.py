@@ -170,7 +170,7 @@ class Server:
     async def _stop_servers(self, grace_seconds: float) -> None:
         await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
 
-    def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:  # type: ignore[type-arg]  # as above
+    def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:  # type: ignore[type-arg]
         unlimited = self._service.unlimited_methods
         around = Interceptor(
             guards=(identified, errors_to_status, Measured(self.metrics), readable),

@@ -69,26 +69,29 @@ class _KeysOfUrl:
     """Fetches keys when they are old or one is asked for that is not among them.
 
     At most once in `jwt_keys_min_age_seconds`, so that made-up tokens cannot make it fetch at
-    every call; what was fetched stays in force where fetching fails.
+    every call; what was fetched stays in force where fetching fails. All callers share a fetch, and
+    one that goes away does not end it. For one event loop.
     """
 
     def __init__(self, config: AuthConfig) -> None:
         self._config = config
         self._keys: Keys = {}
         self._asked_at = -float("inf")
-        self._failure = ""
-        self._lock = asyncio.Lock()
+        self._failed = False
+        self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str) -> jwt.PyJWK | None:
         known = self._keys.get(key_id)
-        if known is not None and (self._lock.locked() or not self._is_older_than_max()):
+        if known is not None and not self._is_older_than_max():
             return known
-        async with self._lock:
-            # Whoever held the lock may have brought it.
-            if (key_id not in self._keys or self._is_older_than_max()) and self._may_ask():
-                await self._fetch()
+        starts = self._fetching is None and self._may_ask()
+        if starts:
+            self._fetching = asyncio.create_task(self._fetch())
+        # Who has a key, if an old one, need not wait with the one that is fetching.
+        if self._fetching is not None and (starts or known is None):
+            await asyncio.shield(self._fetching)
         found = self._keys.get(key_id)
-        if found is None and self._failure:
+        if found is None and self._failed:
             raise KeysUnavailable(
                 "the keys that tokens are signed with cannot be fetched",
                 retry_after_seconds=self._config.jwt_keys_min_age_seconds,
@@ -104,12 +107,13 @@ class _KeysOfUrl:
     async def _fetch(self) -> None:
         try:
             self._keys = await asyncio.to_thread(self._fetched)
-            self._failure = ""
+            self._failed = False
         except (OSError, ValueError, jwt.PyJWTError) as error:
-            self._failure = str(error)
-            _log.warning("keys of JWTs not fetched", error=self._failure)
+            self._failed = True
+            _log.warning("keys of JWTs not fetched", error=str(error))
         finally:
             self._asked_at = time.monotonic()
+            self._fetching = None
 
     def _fetched(self) -> Keys:
         url = self._config.jwt_keys or _discovered(self._config.jwt_issuer)

@@ -66,7 +66,12 @@ def _read(
         # The reason may quote the file.
         problem = "holds no private key in PEM form that is not encrypted"
         raise _invalid("tls_key", key, problem) from error
-    if private.public_key() != own.public_key():
+    try:
+        fits = private.public_key() == own.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        problem = "has a public key of an unknown kind"
+        raise _invalid("tls_certificate", certificate, problem) from error
+    if not fits:
         raise _invalid("tls_key", key, f"is not the key of {certificate}")
     authorities = None
     if client_ca is not None:

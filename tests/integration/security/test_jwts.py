@@ -192,6 +192,23 @@ def test_an_issuer_that_is_down_is_unavailable_and_known_keys_go_on(issuer: Issu
     asyncio.run(scenario())
 
 
+def test_a_caller_that_leaves_does_not_stop_a_fetch_for_others(issuer: Issuer) -> None:
+    async def scenario() -> None:
+        auth = auth_of(issuer, jwt_keys_min_age_seconds=3600.0)
+        async with serve(answer, hooks=READ, auth=auth) as server:
+            issuer.hold.clear()
+            async with stub_of(server, security=Security(token=issuer.token())) as stub:
+                leaving = get(stub)
+                staying = get(stub)
+                await asyncio.to_thread(issuer.asked.wait, 30)
+                leaving.cancel()
+                issuer.hold.set()
+                await staying
+        assert issuer.requests == ["/keys"]
+
+    asyncio.run(scenario())
+
+
 def test_keys_are_found_by_discovery(issuer: Issuer) -> None:
     async def scenario() -> None:
         async with serve(answer, hooks=READ, auth=auth_of(issuer, jwt_keys="")) as server:
