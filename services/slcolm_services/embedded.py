@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -47,17 +48,29 @@ Settings = Mapping[str, Mapping[str, Any]]
 """Configuration section to key to value."""
 
 _OWN: Mapping[str, frozenset[str]] = {
-    "server": frozenset({"host", "port", "metrics_port", "parent_pid"}),
+    "server": frozenset(
+        {
+            *("host", "port", "metrics_port", "health_port", "parent_pid"),
+            *("tls_certificate", "tls_key", "tls_client_ca", "allow_unprotected"),
+        }
+    ),
     "training": frozenset({"store", "work_dir"}),
     "extraction": frozenset({"store", "cache_dir"}),
     "retrieval": frozenset({"folder", "qdrant_url"}),
     "guidance": frozenset({"ledger_url"}),
     "evaluation": frozenset(),
     "coordinator": frozenset(
-        {"store", "database_url", "executor_id", *(f"{peer}_address" for peer in PEERS)}
+        {
+            *("store", "database_url", "executor_id"),
+            *(f"{peer}_address" for peer in PEERS),
+            *("peer_tls", "peer_ca", "peer_certificate", "peer_key"),
+            *("peer_token", "peer_token_file", "peer_token_over_plaintext"),
+        }
     ),
 }
 """By section, the settings that say where a service listens, finds others and keeps its state."""
+_PROTECTION = re.compile(r"SLCOLM_(AUTH|SERVER_TLS)_.*")
+"""Variables that would have the services ask each other for what they do not have."""
 _OWN_PROBLEM = (
     "is decided by the home of the services; leave it out, or start each service on its own with "
     "`slcolm serve`"
@@ -96,7 +109,8 @@ class Embedded:
         coordinator_port: Port of the coordinator; 0 takes a free one.
 
     Raises:
-        ConfigInvalid: The settings are refused by `refuse_unusable`.
+        ConfigInvalid: The settings are refused by `refuse_unusable`, or the environment turns on
+            TLS or tokens.
 
     Raises (on entering):
         HomeInUse: Another process tree works in the home.
@@ -109,6 +123,7 @@ class Embedded:
         self._home = home.absolute()
         self._settings = settings or {}
         refuse_unusable(self._settings)
+        _refuse_protection(os.environ)
         self._coordinator_port = coordinator_port
         self._children: dict[str, _Child] = {}
         self._watch = _Watch(self._children)
@@ -364,6 +379,18 @@ def refuse_unusable(settings: Mapping[str, Any], *, place: str = "") -> None:
     ]
     if violations:
         raise ConfigInvalid("the settings of the services cannot be used", violations=violations)
+
+
+def _refuse_protection(environ: Mapping[str, str]) -> None:
+    violations = [
+        FieldViolation(name, "is for services that `slcolm serve` starts; unset it")
+        for name in sorted(environ)
+        if _PROTECTION.fullmatch(name)
+    ]
+    if violations:
+        raise ConfigInvalid(
+            "services of one home are on loopback, without TLS and tokens", violations=violations
+        )
 
 
 def _unusable(section: str, values: object) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@
     │   ├── TextTooLong                  INVALID_ARGUMENT     TEXT_TOO_LONG
     │   ├── BatchTooLarge                INVALID_ARGUMENT     BATCH_TOO_LARGE
     │   ├── PromptTooLong                INVALID_ARGUMENT     PROMPT_TOO_LONG
+    │   ├── RequestUnreadable            INVALID_ARGUMENT     REQUEST_UNREADABLE
     │   └── ConfigInvalid                INVALID_ARGUMENT     CONFIG_INVALID
     ├── NotFound                         NOT_FOUND            NOT_FOUND
     │   ├── ModelNotFound                NOT_FOUND            MODEL_NOT_FOUND
@@ -26,10 +27,16 @@
     │   ├── BatchUnsupported             FAILED_PRECONDITION  BATCH_UNSUPPORTED
     │   ├── AnswerPending                FAILED_PRECONDITION  ANSWER_PENDING
     │   └── HomeInUse                    FAILED_PRECONDITION  HOME_IN_USE
+    ├── Unauthenticated                  UNAUTHENTICATED      UNAUTHENTICATED
+    │   ├── TokenMissing                 UNAUTHENTICATED      TOKEN_MISSING
+    │   ├── TokenInvalid                 UNAUTHENTICATED      TOKEN_INVALID
+    │   └── TokenExpired                 UNAUTHENTICATED      TOKEN_EXPIRED
+    ├── PermissionDenied                 PERMISSION_DENIED    PERMISSION_DENIED
     ├── Overloaded                       RESOURCE_EXHAUSTED   OVERLOADED
     ├── BudgetExhausted                  RESOURCE_EXHAUSTED   BUDGET_EXHAUSTED
     ├── Unavailable                      UNAVAILABLE          UNAVAILABLE
     │   ├── ServiceUnavailable           UNAVAILABLE          SERVICE_UNAVAILABLE
+    │   ├── KeysUnavailable              UNAVAILABLE          KEYS_UNAVAILABLE
     │   └── ProviderUnavailable          UNAVAILABLE          PROVIDER_UNAVAILABLE
     ├── DeadlineTooShort                 DEADLINE_EXCEEDED    DEADLINE_TOO_SHORT
     ├── Cancelled                        CANCELLED            CANCELLED
@@ -122,6 +129,12 @@ class PromptTooLong(InvalidInput):
     """A prompt does not fit the model's context window."""
 
     reason = "PROMPT_TOO_LONG"
+
+
+class RequestUnreadable(InvalidInput):
+    """The bytes of a request are no message of its method, or are nested too deeply."""
+
+    reason = "REQUEST_UNREADABLE"
 
 
 class ConfigInvalid(InvalidInput):
@@ -244,6 +257,36 @@ class HomeInUse(PreconditionFailed):
     reason = "HOME_IN_USE"
 
 
+class Unauthenticated(SlcolmError):
+    """Nobody knows who calls. The token itself is in no message."""
+
+    code, reason = "UNAUTHENTICATED", "UNAUTHENTICATED"
+
+
+class TokenMissing(Unauthenticated):
+    """The call carries no bearer token."""
+
+    reason = "TOKEN_MISSING"
+
+
+class TokenInvalid(Unauthenticated):
+    """The token is not one that is accepted here."""
+
+    reason = "TOKEN_INVALID"
+
+
+class TokenExpired(Unauthenticated):
+    """The token was accepted until it expired."""
+
+    reason = "TOKEN_EXPIRED"
+
+
+class PermissionDenied(SlcolmError):
+    """The caller is known, and may not do this."""
+
+    code, reason = "PERMISSION_DENIED", "PERMISSION_DENIED"
+
+
 class Overloaded(SlcolmError):
     """The service has as much work as it can hold; retry later."""
 
@@ -266,6 +309,12 @@ class ServiceUnavailable(Unavailable):
     """Another SLCoLM service cannot be reached."""
 
     reason = "SERVICE_UNAVAILABLE"
+
+
+class KeysUnavailable(Unavailable):
+    """The keys that tokens are signed with cannot be fetched."""
+
+    reason = "KEYS_UNAVAILABLE"
 
 
 class ProviderUnavailable(Unavailable):

@@ -20,7 +20,9 @@ from slcolm_client import (
     FieldViolation,
     Prediction,
     Relation,
+    Security,
     SlcolmClientError,
+    TokenFile,
     Triple,
     connect,
     connect_aio,
@@ -55,6 +57,14 @@ def extraction() -> None:
         assert_type(found[0].entities, tuple[Entity, ...])
         assert_type(found[0].relations[0], Relation)
         assert_type(found[0].relations[0].head.start, int)
+
+
+def secured() -> None:
+    Client("a:1", security=Security(ca=Path("ca.crt"), token="t"))
+    Client("a:1", security=Security(ca=b"pem", certificate=b"pem", key=b"pem"))
+    connect("a:1", security=Security(tls=True, token=TokenFile(Path("token"))))
+    Client("a:1", security=Security(token=lambda: "t"))
+    Client("a:1", security=Security(token=b"t"))  # type: ignore[arg-type]  # text, not bytes
 
 
 def errors(error: SlcolmClientError) -> None:

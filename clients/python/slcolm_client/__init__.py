@@ -36,6 +36,7 @@ from slcolm_client._errors import (
 )
 from slcolm_client._messages import Texts
 from slcolm_client._results import Entity, Extraction, Prediction, Relation, Triple
+from slcolm_client._security import Security, TokenFile
 
 __all__ = [
     "Aborted",
@@ -59,8 +60,10 @@ __all__ = [
     "Prediction",
     "Relation",
     "ResourceExhausted",
+    "Security",
     "SlcolmClientError",
     "Texts",
+    "TokenFile",
     "Triple",
     "Unauthenticated",
     "Unavailable",

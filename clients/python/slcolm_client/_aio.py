@@ -31,6 +31,7 @@ from slcolm_client._messages import (
     whole_file,
 )
 from slcolm_client._results import Extraction, Prediction
+from slcolm_client._security import PLAINTEXT, Security
 from slcolm_client._watch import Watch
 
 ResultT = TypeVar("ResultT")
@@ -64,7 +65,7 @@ class _AsyncConnected:
         address: str,
         *,
         timeout_seconds: float,
-        credentials: grpc.ChannelCredentials | None,
+        security: Security,
     ) -> None:
         self._loop = _running_loop()
         if self._loop is None:
@@ -73,7 +74,7 @@ class _AsyncConnected:
                 f"{type(self).__name__} must be made inside a coroutine, on the event loop that "
                 "will use it",
             )
-        self._channel = connect_aio(address, credentials=credentials)
+        self._channel = connect_aio(address, security=security)
         self._open_stub = stub(self._channel)
         self._timeout_seconds = timeout_seconds
         self._closed = False
@@ -147,7 +148,7 @@ class AsyncClient(_AsyncConnected):
     Args:
         address: `host:port` of the coordinator, or a gRPC target.
         timeout_seconds: Deadline of each call, its retries included.
-        credentials: TLS credentials; None for plain text.
+        security: TLS, and the token that every call carries.
     """
 
     def __init__(
@@ -155,13 +156,13 @@ class AsyncClient(_AsyncConnected):
         address: str,
         *,
         timeout_seconds: float = 60.0,
-        credentials: grpc.ChannelCredentials | None = None,
+        security: Security = PLAINTEXT,
     ) -> None:
         super().__init__(
             coordinator_pb2_grpc.CoordinatorServiceStub,
             address,
             timeout_seconds=timeout_seconds,
-            credentials=credentials,
+            security=security,
         )
 
     async def upload_dataset(
@@ -290,13 +291,13 @@ class AsyncExtractionClient(_AsyncConnected):
         address: str,
         *,
         timeout_seconds: float = 60.0,
-        credentials: grpc.ChannelCredentials | None = None,
+        security: Security = PLAINTEXT,
     ) -> None:
         super().__init__(
             extraction_pb2_grpc.ExtractionServiceStub,
             address,
             timeout_seconds=timeout_seconds,
-            credentials=credentials,
+            security=security,
         )
 
     async def extract(

@@ -8,6 +8,13 @@ from typing import Any
 import grpc
 
 from slcolm_client._errors import invalid_argument
+from slcolm_client._interceptors import SyncToken, aio_token
+from slcolm_client._security import (
+    PLAINTEXT,
+    Security,
+    channel_credentials,
+    refuse_exposed_token,
+)
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
@@ -26,7 +33,7 @@ _SERVICE_CONFIG = json.dumps(
 def connect(
     address: str,
     *,
-    credentials: grpc.ChannelCredentials | None = None,
+    security: Security = PLAINTEXT,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> grpc.Channel:
     """Open a channel for synchronous stubs. It connects with the first call, and is thread-safe.
@@ -34,23 +41,30 @@ def connect(
     Args:
         address: `host:port`, or a gRPC target such as `dns:///slcolm-extraction:50051`, whose
             addresses all get their share of the calls.
-        credentials: TLS credentials; None for plain text.
+        security: TLS, and the token that every call carries.
         max_message_bytes: Largest message in either direction.
 
     Raises:
-        InvalidArgument: The address is no gRPC target.
+        InvalidArgument: The address is no gRPC target, or a file of `security` cannot be used.
+        FailedPrecondition: A token would go to another machine in plain text.
     """
     _check(address)
-    options = _options(max_message_bytes)
+    refuse_exposed_token(address, security)
+    options = _options(max_message_bytes, security)
+    credentials = channel_credentials(security)
     if credentials is None:
-        return grpc.insecure_channel(address, options)
-    return grpc.secure_channel(address, credentials, options)
+        channel = grpc.insecure_channel(address, options)
+    else:
+        channel = grpc.secure_channel(address, credentials, options)
+    if security.token is None:
+        return channel
+    return grpc.intercept_channel(channel, SyncToken(security.token))
 
 
 def connect_aio(
     address: str,
     *,
-    credentials: grpc.ChannelCredentials | None = None,
+    security: Security = PLAINTEXT,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> grpc.aio.Channel:
     """Open a channel for asyncio stubs, to be used on the running event loop only.
@@ -58,10 +72,13 @@ def connect_aio(
     Takes what `connect` takes, and raises what it raises.
     """
     _check(address)
-    options = _options(max_message_bytes)
+    refuse_exposed_token(address, security)
+    options = _options(max_message_bytes, security)
+    credentials = channel_credentials(security)
+    interceptors = [] if security.token is None else aio_token(security.token)
     if credentials is None:
-        return grpc.aio.insecure_channel(address, options)
-    return grpc.aio.secure_channel(address, credentials, options)
+        return grpc.aio.insecure_channel(address, options, interceptors=interceptors)
+    return grpc.aio.secure_channel(address, credentials, options, interceptors=interceptors)
 
 
 def wait_until_ready(channel: grpc.Channel, *, timeout_seconds: float) -> bool:
@@ -90,8 +107,8 @@ def _check(address: str) -> None:
         raise invalid_argument("address", f"must be host:port or a gRPC target, got {address!r}")
 
 
-def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
-    return [
+def _options(max_message_bytes: int, security: Security) -> list[tuple[str, Any]]:
+    options: list[tuple[str, Any]] = [
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),
@@ -102,3 +119,7 @@ def _options(max_message_bytes: int) -> list[tuple[str, Any]]:
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
+    if security.token is not None and not security.uses_tls:
+        # A proxy of the environment would get the token, whatever the address.
+        options.append(("grpc.enable_http_proxy", 0))
+    return options

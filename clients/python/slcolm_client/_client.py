@@ -30,6 +30,7 @@ from slcolm_client._messages import (
     whole_file,
 )
 from slcolm_client._results import Extraction, Prediction
+from slcolm_client._security import PLAINTEXT, Security
 from slcolm_client._watch import Watch
 
 
@@ -42,9 +43,9 @@ class _Connected:
         address: str,
         *,
         timeout_seconds: float,
-        credentials: grpc.ChannelCredentials | None,
+        security: Security,
     ) -> None:
-        self._channel = connect(address, credentials=credentials)
+        self._channel = connect(address, security=security)
         self._open_stub = stub(self._channel)
         self._timeout_seconds = timeout_seconds
         self._closed = False
@@ -93,7 +94,7 @@ class Client(_Connected):
     Args:
         address: `host:port` of the coordinator, or a gRPC target.
         timeout_seconds: Deadline of each call, its retries included.
-        credentials: TLS credentials; None for plain text.
+        security: TLS, and the token that every call carries.
     """
 
     def __init__(
@@ -101,13 +102,13 @@ class Client(_Connected):
         address: str,
         *,
         timeout_seconds: float = 60.0,
-        credentials: grpc.ChannelCredentials | None = None,
+        security: Security = PLAINTEXT,
     ) -> None:
         super().__init__(
             coordinator_pb2_grpc.CoordinatorServiceStub,
             address,
             timeout_seconds=timeout_seconds,
-            credentials=credentials,
+            security=security,
         )
 
     def upload_dataset(
@@ -308,13 +309,13 @@ class ExtractionClient(_Connected):
         address: str,
         *,
         timeout_seconds: float = 60.0,
-        credentials: grpc.ChannelCredentials | None = None,
+        security: Security = PLAINTEXT,
     ) -> None:
         super().__init__(
             extraction_pb2_grpc.ExtractionServiceStub,
             address,
             timeout_seconds=timeout_seconds,
-            credentials=credentials,
+            security=security,
         )
 
     def extract(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,6 +14,8 @@ _DETAILS = "grpc-status-details-bin"
 _REQUEST_ID = "x-request-id"
 _CANCELLED_HERE = "Locally cancelled by application!"
 _CLIENT_DOMAIN = "slcolm_client"
+# gRPC refuses such a message below the service, which therefore says nothing.
+_TOO_LARGE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)", re.IGNORECASE)
 
 
 class FieldViolation(NamedTuple):
@@ -116,7 +119,10 @@ class Unauthenticated(SlcolmClientError):
 
 
 class ResourceExhausted(SlcolmClientError):
-    """A limit is reached. `reason` tells `OVERLOADED` (come back) from `BUDGET_EXHAUSTED`."""
+    """A limit is reached.
+
+    `reason` tells `OVERLOADED` (come back), `BUDGET_EXHAUSTED` and `MESSAGE_TOO_LARGE` apart.
+    """
 
     code = "RESOURCE_EXHAUSTED"
 
@@ -124,7 +130,8 @@ class ResourceExhausted(SlcolmClientError):
 class FailedPrecondition(SlcolmClientError):
     """The thing exists but is not in a state that allows the call.
 
-    The client itself may be that thing: `CLIENT_CLOSED`, `WRONG_EVENT_LOOP`.
+    The client itself may be that thing: `CLIENT_CLOSED`, `WRONG_EVENT_LOOP`, and
+    `TOKEN_OVER_PLAINTEXT`, `TOKEN_UNUSABLE` where its token cannot be sent.
     """
 
     code = "FAILED_PRECONDITION"
@@ -183,6 +190,8 @@ def error_from_rpc(error: grpc.RpcError) -> SlcolmClientError:
         status = status_pb2.Status()
     if not status.details and code is grpc.StatusCode.CANCELLED and message != _CANCELLED_HERE:
         return Unavailable(f"the call was dropped: {message}", request_id=request_id)
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and (sizes := _TOO_LARGE.search(message)):
+        return too_large(int(sizes[1]), int(sizes[2]), request_id)
     # The code of the call is what intermediaries agree on; details only add to it.
     number: int = code.value[0]
     return error_from_status(
@@ -230,11 +239,23 @@ def invalid_argument(name: str, problem: str) -> InvalidArgument:
     )
 
 
+def too_large(size: int, limit: int, request_id: str) -> ResourceExhausted:
+    """A message that is larger than one side takes, in bytes."""
+    return ResourceExhausted(
+        f"a message of {size} bytes is larger than the {limit} that are taken: send less at once, "
+        "or raise max_message_bytes on both sides",
+        reason="MESSAGE_TOO_LARGE",
+        domain=_CLIENT_DOMAIN,
+        metadata={"bytes": str(size), "limit": str(limit)},
+        request_id=request_id,
+    )
+
+
 def misused(reason: str, message: str) -> FailedPrecondition:
     """A client that cannot be used, at this time or in this place.
 
     Args:
-        reason: `CLIENT_CLOSED` or `WRONG_EVENT_LOOP`.
+        reason: `CLIENT_CLOSED`, `WRONG_EVENT_LOOP`, `TOKEN_OVER_PLAINTEXT` or `TOKEN_UNUSABLE`.
         message: What happened, and what to do.
     """
     return FailedPrecondition(message, reason=reason, domain=_CLIENT_DOMAIN)

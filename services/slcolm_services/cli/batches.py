@@ -13,6 +13,7 @@ from rich.table import Table
 
 from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
 from slcolm_client import call, connect
+from slcolm_services.cli.connecting import client_security
 from slcolm_services.cli.output import console, emit_json, json_option
 
 _TIMEOUT_SECONDS = 600.0
@@ -99,7 +100,7 @@ def cancel_batch(batch_id: str, address: str, *, as_json: bool) -> None:
 
 @contextmanager
 def _stub(address: str) -> Iterator[guidance_pb2_grpc.GuidanceServiceStub]:
-    with connect(address) as channel:
+    with connect(address, security=client_security()) as channel:
         yield guidance_pb2_grpc.GuidanceServiceStub(channel)
 
 

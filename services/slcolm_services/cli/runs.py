@@ -14,6 +14,7 @@ from rich.table import Table
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_client import Client
+from slcolm_services.cli.connecting import client_security
 from slcolm_services.cli.options import (
     coordinator_option,
     guidance_options,
@@ -50,15 +51,17 @@ def _client(home: Path, coordinator: str | None, settings: Settings) -> Iterator
     with contextlib.ExitStack() as cleanup:
         if coordinator is None:
             services = Embedded(home, settings=settings)
-            coordinator = cleanup.enter_context(services).coordinator
-        yield cleanup.enter_context(Client(coordinator))
+            client = Client(cleanup.enter_context(services).coordinator)
+        else:
+            client = Client(coordinator, security=client_security())
+        yield cleanup.enter_context(client)
 
 
 @contextlib.contextmanager
 def _reader(home: Path, coordinator: str | None) -> Iterator[Client | Runs]:
     """Who can tell of runs: the named coordinator, or the records of the home."""
     if coordinator is not None:
-        with Client(coordinator) as client:
+        with Client(coordinator, security=client_security()) as client:
             yield client
         return
     # Whoever names a coordinator needs nothing of what records runs.
@@ -190,7 +193,7 @@ def watch_run(run_id: str, coordinator: str, as_json: bool) -> None:
     Example:
       slcolm runs watch 3f2a9c01b7de --coordinator localhost:50050
     """
-    with Client(coordinator) as client:
+    with Client(coordinator, security=client_security()) as client:
         run = follow(client.watch_run(run_id), console(stderr=True))
     _print_run(run, as_json=as_json)
 

@@ -17,6 +17,7 @@ from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.guidance.v1 import guidance_pb2
 from slcolm.training.v1 import training_pb2
 from slcolm_client import Client
+from slcolm_services.cli.connecting import client_security
 from slcolm_services.cli.output import console
 from slcolm_services.cli.watching import follow, seconds
 from slcolm_services.corpus.documents import Document
@@ -115,8 +116,7 @@ def execute(
         {"train": sequence.train, "dev": sequence.dev, "test": sequence.test}, schema
     )
     _check_writable(out)
-    with _coordinator(home, coordinator, settings) as (address, embedded):
-        client = Client(address)
+    with _coordinator(home, coordinator, settings) as (client, embedded):
         wire_schema, asking = schema_to_wire(schema), sequence.asking
         digests = {
             split: client.upload_dataset(name, data, wire_schema).digest
@@ -201,12 +201,13 @@ def _check_writable(out: Path) -> None:
 @contextlib.contextmanager
 def _coordinator(
     home: Path, address: str | None, settings: Settings
-) -> Iterator[tuple[str, Embedded | None]]:
+) -> Iterator[tuple[Client, Embedded | None]]:
     if address is not None:
-        yield address, None
+        with Client(address, security=client_security()) as client:
+            yield client, None
         return
-    with Embedded(home, settings=settings) as embedded:
-        yield embedded.coordinator, embedded
+    with Embedded(home, settings=settings) as embedded, Client(embedded.coordinator) as client:
+        yield client, embedded
 
 
 def _raise_if_failed(run: coordinator_pb2.Run) -> None:

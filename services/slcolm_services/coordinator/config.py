@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from slcolm_services.errors import ConfigInvalid, FieldViolation
 from slcolm_services.runtime.config import Secret
 
 # It may hold a password.
@@ -20,6 +22,13 @@ class CoordinatorConfig:
         guidance_address: Likewise, guidance.
         evaluation_address: Likewise, evaluation.
         training_address: Likewise, training.
+        peer_tls: Call them with TLS; used too where one of the next three is given.
+        peer_ca: PEM file of the authorities that their certificates must come from.
+        peer_certificate: PEM file of the coordinator's own certificate, where they ask for one.
+        peer_key: PEM file of its private key.
+        peer_token: Bearer token that they know the coordinator by.
+        peer_token_file: File that holds it; read for every call, so it may be replaced.
+        peer_token_over_plaintext: Send the token to other machines without TLS too.
         store: Artifact store: a folder or any fsspec URL. Shared with training and extraction.
         database_url: SQLAlchemy URL of the run database (SQLite or PostgreSQL).
         executor_id: Name of this coordinator; runs it left unfinished go on when it starts again.
@@ -41,6 +50,13 @@ class CoordinatorConfig:
     guidance_address: str = "127.0.0.1:50053"
     evaluation_address: str = "127.0.0.1:50054"
     training_address: str = "127.0.0.1:50055"
+    peer_tls: bool = False
+    peer_ca: Path | None = None
+    peer_certificate: Path | None = None
+    peer_key: Path | None = None
+    peer_token: Secret | None = None
+    peer_token_file: Path | None = None
+    peer_token_over_plaintext: bool = False
     store: str = "slcolm-home/store"
     database_url: Secret = _DATABASE_URL
     executor_id: str = "local"
@@ -55,3 +71,11 @@ class CoordinatorConfig:
     max_dataset_bytes: int = 512 * 1024 * 1024
     max_predict_documents: int = 64
     watch_poll_seconds: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.peer_token is not None and self.peer_token_file is not None:
+            problem = "goes without peer_token: which of them is meant?"
+            raise ConfigInvalid(
+                f"peer_token_file {problem}",
+                violations=[FieldViolation("peer_token_file", problem)],
+            )

@@ -13,9 +13,10 @@ from slcolm.extraction.v1 import extraction_pb2_grpc
 from slcolm.guidance.v1 import guidance_pb2_grpc
 from slcolm.retrieval.v1 import retrieval_pb2_grpc
 from slcolm.training.v1 import training_pb2, training_pb2_grpc
-from slcolm_client import SlcolmClientError, call, connect, error_from_rpc
+from slcolm_client import Security, SlcolmClientError, TokenFile, call, connect, error_from_rpc
 from slcolm_services.coordinator.config import CoordinatorConfig
 from slcolm_services.errors import (
+    ConfigInvalid,
     FieldViolation,
     RemoteError,
     ServiceUnavailable,
@@ -26,7 +27,15 @@ ResponseT = TypeVar("ResponseT", bound=Message)
 
 
 class Peers:
-    """Channels and stubs to the five services. Thread-safe; close it when done."""
+    """Channels and stubs to the five services. Thread-safe; close it when done.
+
+    Args:
+        config: Where they are, and how calls to them are secured.
+
+    Raises:
+        ConfigInvalid: They cannot be called with it: a file is missing, or a token would go over
+            the network in plain text.
+    """
 
     def __init__(self, config: CoordinatorConfig) -> None:
         self._timeout_seconds = config.call_timeout_seconds
@@ -38,7 +47,15 @@ class Peers:
             "evaluation": config.evaluation_address,
             "training": config.training_address,
         }
-        self._channels = {name: connect(target) for name, target in self._addresses.items()}
+        try:
+            security = _security(config)
+            self._channels = {
+                name: connect(target, security=security) for name, target in self._addresses.items()
+            }
+        except SlcolmClientError as error:
+            raise ConfigInvalid(
+                f"[coordinator] the other services cannot be called as configured: {error.message}"
+            ) from error
         self.extraction = extraction_pb2_grpc.ExtractionServiceStub(self._channels["extraction"])
         self.retrieval = retrieval_pb2_grpc.RetrievalServiceStub(self._channels["retrieval"])
         self.guidance = guidance_pb2_grpc.GuidanceServiceStub(self._channels["guidance"])
@@ -107,3 +124,15 @@ class Peers:
         """Close every channel."""
         for channel in self._channels.values():
             channel.close()
+
+
+def _security(config: CoordinatorConfig) -> Security:
+    file = config.peer_token_file
+    return Security(
+        tls=config.peer_tls,
+        ca=config.peer_ca,
+        certificate=config.peer_certificate,
+        key=config.peer_key,
+        token=TokenFile(file) if file is not None else config.peer_token,
+        token_over_plaintext=config.peer_token_over_plaintext,
+    )

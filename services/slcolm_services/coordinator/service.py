@@ -12,6 +12,7 @@ from slcolm_services.coordinator.engine import Engine
 from slcolm_services.coordinator.peers import Peers
 from slcolm_services.coordinator.records import Records
 from slcolm_services.coordinator.servicer import CoordinatorServicer
+from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 
@@ -40,4 +41,15 @@ def build(config: CoordinatorConfig) -> Service:
         start=start,
         stop=stop,
         unlimited_methods=frozenset({f"/{_NAME}/WatchRun"}),
+        roles={
+            "GetRun": Role.READ,
+            "ListRuns": Role.READ,
+            "WatchRun": Role.READ,
+            "DownloadArtifact": Role.READ,
+            "UploadDataset": Role.WRITE,
+            "CreateRun": Role.WRITE,
+            "CancelRun": Role.WRITE,
+            "ResumeRun": Role.WRITE,
+            "Predict": Role.WRITE,
+        },
     )

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from slcolm.evaluation.v1 import evaluation_pb2, evaluation_pb2_grpc
 from slcolm_services.evaluation.config import EvaluationConfig
 from slcolm_services.evaluation.servicer import EvaluationServicer
+from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 
 _NAME = evaluation_pb2.DESCRIPTOR.services_by_name["EvaluationService"].full_name
@@ -21,6 +22,12 @@ def build(config: EvaluationConfig) -> Service:
             servicer, server
         ),
         cost=_sentences,
+        roles={
+            "Merge": Role.READ,
+            "FitPolicy": Role.READ,
+            "Score": Role.READ,
+            "Compare": Role.READ,
+        },
     )
 
 

@@ -13,6 +13,7 @@ from slcolm_services.extraction.registry import Registry
 from slcolm_services.extraction.resources import Resources
 from slcolm_services.extraction.scheduler import Scheduler
 from slcolm_services.extraction.servicer import ExtractionServicer
+from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 
@@ -50,6 +51,12 @@ def build(config: ExtractionConfig) -> Service:
         stop=stop,
         cost=_characters,
         collectors=measures.collectors,
+        roles={
+            "Extract": Role.READ,
+            "GetModel": Role.READ,
+            "ListModels": Role.READ,
+            "LoadModel": Role.WRITE,
+        },
     )
 
 

@@ -20,6 +20,7 @@ from slcolm_services.guidance.providers.replay import ReplayProvider
 from slcolm_services.guidance.servicer import GuidanceServicer
 from slcolm_services.guidance.usage import Prices, RunBudget
 from slcolm_services.runtime.database import make_folder_of
+from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 
 
@@ -46,6 +47,17 @@ def build(config: GuidanceConfig) -> Service:
         start=start,
         stop=guidance.close,
         cost=_cost,
+        roles={
+            "RenderPrompt": Role.READ,
+            "ListProviders": Role.READ,
+            "GetUsage": Role.READ,
+            "GetBatch": Role.READ,
+            "ListBatches": Role.READ,
+            "Guide": Role.WRITE,
+            "Annotate": Role.WRITE,
+            "SubmitBatch": Role.WRITE,
+            "CancelBatch": Role.WRITE,
+        },
     )
 
 

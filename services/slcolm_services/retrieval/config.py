@@ -52,6 +52,7 @@ class RetrievalConfig:
         max_queries: Most queries of one `Select`.
         max_demonstrations: Most demonstrations of one query.
         max_neighbours: Most similar training sentences of one query.
+        max_text_characters: Longest text of a query or a sentence.
     """
 
     folder: Path = Path("slcolm-home/index")
@@ -65,6 +66,7 @@ class RetrievalConfig:
     max_queries: int = 128
     max_demonstrations: int = 64
     max_neighbours: int = 100
+    max_text_characters: int = 1_000_000
 
     def __post_init__(self) -> None:
         violations = [
@@ -78,6 +80,7 @@ class RetrievalConfig:
                 "max_queries",
                 "max_demonstrations",
                 "max_neighbours",
+                "max_text_characters",
             )
             if getattr(self, name) < 1
         ]

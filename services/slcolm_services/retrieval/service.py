@@ -8,6 +8,7 @@ from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from slcolm_services.retrieval.config import RetrievalConfig
 from slcolm_services.retrieval.retriever import Retriever
 from slcolm_services.retrieval.servicer import RetrievalServicer
+from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 
 _NAME = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
@@ -26,6 +27,13 @@ def build(config: RetrievalConfig) -> Service:
         start=retriever.open,
         stop=retriever.close,
         cost=_characters,
+        roles={
+            "Select": Role.READ,
+            "GetIndex": Role.READ,
+            "ListIndexes": Role.READ,
+            "IndexDemonstrations": Role.WRITE,
+            "DeleteIndex": Role.ADMIN,
+        },
     )
 
 

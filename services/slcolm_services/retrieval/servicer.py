@@ -13,7 +13,7 @@ from slcolm.common.v1 import common_pb2
 from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
-from slcolm_services.errors import BatchTooLarge, FieldViolation, InvalidInput
+from slcolm_services.errors import BatchTooLarge, FieldViolation, InvalidInput, TextTooLong
 from slcolm_services.retrieval.candidates import Candidate
 from slcolm_services.retrieval.config import RetrievalConfig
 from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role, Vector
@@ -68,6 +68,8 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
                 violations=[FieldViolation("sentences", "send them in several calls")],
                 metadata={"limit": str(self._config.max_sentences)},
             )
+        for index, message in enumerate(request.sentences):
+            self._check_length(message.gold.text, f"sentences[{index}].gold.text")
         schema = schema_from_wire(request.schema)
         manifest = await self._retriever.add(
             request.index_revision,
@@ -98,6 +100,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         for index, message in enumerate(request.queries):
             name, field = message.document.id, f"queries[{index}]"
             try:
+                self._check_length(message.document.text, f"{field}.document.text")
                 document = document_from_wire(message.document, f"{field}.document")
                 vector = _vector_from_wire(message.vector, f"{field}.vector")
                 check_dimension(vector, manifest, f"{field}.vector")
@@ -142,6 +145,16 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         del context
         await self._retriever.delete(request.index_revision)
         return retrieval_pb2.DeleteIndexResponse()
+
+    def _check_length(self, text: str, field: str) -> None:
+        limit = self._config.max_text_characters
+        if len(text) > limit:
+            problem = f"has {len(text)} characters, at most {limit} are taken"
+            raise TextTooLong(
+                f"{field} {problem}",
+                violations=[FieldViolation(field, problem)],
+                metadata={"characters": str(len(text)), "limit": str(limit)},
+            )
 
     def _options(self, request: retrieval_pb2.SelectRequest) -> SelectOptions:
         for field, value, limit in (

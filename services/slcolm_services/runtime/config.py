@@ -47,6 +47,15 @@ class ServerConfig:
     Attributes:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one, which the start line names.
+        tls_certificate: PEM file of the server's certificate, with those between it and its root
+            after it. None: plain text. This file and the two below may change while serving.
+        tls_key: PEM file of its private key, not encrypted.
+        tls_client_ca: PEM file of the authorities that a client's certificate must come from
+            (mTLS). None: clients need none.
+        health_port: Second port, plain text, that answers health checks and nothing else, for
+            probes that speak no TLS; 0 for a free one; None for none.
+        allow_unprotected: Listen beyond loopback although not both are there: TLS, and tokens or
+            client certificates.
         max_message_bytes: Largest message in either direction.
         default_deadline_seconds: Deadline of a call whose caller set none.
         max_deadline_seconds: Longest that any call may run, whatever its caller set.
@@ -66,6 +75,11 @@ class ServerConfig:
 
     host: str = "127.0.0.1"
     port: int = 0
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    health_port: int | None = None
+    allow_unprotected: bool = False
     max_message_bytes: int = 64 * 1024 * 1024
     default_deadline_seconds: float = 60.0
     max_deadline_seconds: float = 900.0
@@ -101,9 +115,17 @@ class ServerConfig:
         ]
         violations += [
             FieldViolation(name, f"must be a port from 0 to 65535, got {port}")
-            for name, port in (("port", self.port), ("metrics_port", self.metrics_port or 0))
-            if not 0 <= port <= 65535  # noqa: PLR2004  the largest port there is
+            for name in ("port", "health_port", "metrics_port")
+            if not 0 <= (port := getattr(self, name) or 0) <= 65535  # noqa: PLR2004  the largest
         ]
+        violations += [
+            FieldViolation(name, f"must be set together with {other}")
+            for name, other in (("tls_certificate", "tls_key"), ("tls_key", "tls_certificate"))
+            if getattr(self, name) is None and getattr(self, other) is not None
+        ]
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            problem = "needs tls_certificate: there are no client certificates without TLS"
+            violations.append(FieldViolation("tls_client_ca", problem))
         violations += [
             FieldViolation(name, f"must be one of {', '.join(allowed)}, got {value!r}")
             for name, value, allowed in (

@@ -1,8 +1,8 @@
 """What surrounds every call: request id, errors, metrics, readiness, deadline, admission.
 
-Each concern is a guard, an async context manager around the handler; one interceptor applies
-them, the first outermost. Authentication goes between `Measured` and `Ready`: a caller that is
-not known learns nothing and takes no place.
+Each concern is a guard, an async context manager around the handler; an interceptor applies
+them, the first outermost. `Access` goes between `Measured` and `Ready`: a caller that is not known
+learns nothing and takes no place.
 """
 
 from __future__ import annotations
@@ -14,13 +14,21 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
-from slcolm_services.errors import DeadlineTooShort, Overloaded, ServiceUnavailable, SlcolmError
+from slcolm_services.errors import (
+    DeadlineTooShort,
+    Overloaded,
+    RequestUnreadable,
+    ServiceUnavailable,
+    SlcolmError,
+)
+from slcolm_services.runtime.access import caller_name
 from slcolm_services.runtime.admission import Admission
 from slcolm_services.runtime.metrics import Metrics
 from slcolm_services.runtime.status import code_of, fitted, status_of, trailers_of
@@ -41,13 +49,16 @@ class Call:
         method: Full name, `/package.Service/Method`.
         context: The call's context.
         request: The request; None where requests are streamed.
-        request_id: The caller's id for the call, or one that was made for it.
     """
 
     method: str
     context: _Context
     request: Message | None
-    request_id: str
+
+    @cached_property
+    def request_id(self) -> str:
+        """The caller's id for the call, or one that is made for it."""
+        return _request_id(self.context)
 
 
 Guard = Callable[[Call], AbstractAsyncContextManager[None]]
@@ -58,12 +69,12 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # gene
 
     Args:
         guards: The first is outermost.
-        services: Full names of the services that are guarded; health and reflection are not.
+        covers: Whether a service is guarded, by its full name.
     """
 
-    def __init__(self, guards: Sequence[Guard], services: frozenset[str]) -> None:
+    def __init__(self, guards: Sequence[Guard], covers: Callable[[str], bool]) -> None:
         self._guards = guards
-        self._services = services
+        self._covers = covers
 
     async def intercept_service(
         self,
@@ -73,7 +84,7 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # gene
         """Wrap the handler of a call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.rpartition("/")[0].lstrip("/") not in self._services:
+        if handler is None or not self._covers(service_of(method)):
             return handler
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -88,9 +99,10 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # gene
             or handler.stream_stream
         )
         wrap = self._stream if handler.response_streaming else self._unary
+        reader = handler.request_deserializer
         return make(
             wrap(method, behaviour, request_streaming=handler.request_streaming),
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=reader if handler.request_streaming else _or_unreadable(reader),
             response_serializer=handler.response_serializer,
         )
 
@@ -120,11 +132,39 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # gene
     async def _guarded(
         self, method: str, request: Message | None, context: _Context
     ) -> AsyncIterator[None]:
-        call = Call(method, context, request, _request_id(context))
+        call = Call(method, context, request)
         async with AsyncExitStack() as stack:
             for guard in self._guards:
                 await stack.enter_async_context(guard(call))
             yield
+
+
+def service_of(method: str) -> str:
+    """Full name of the service of a full method name."""
+    return method.rpartition("/")[0].lstrip("/")
+
+
+class _Unreadable(Message):
+    """Stands for a request that could not be read, until a guard says so."""
+
+    __slots__ = ()
+
+
+_UNREADABLE = _Unreadable()
+
+
+def _or_unreadable(read: Callable[[bytes], Message] | None) -> Callable[[bytes], Message] | None:
+    # gRPC answers what a reader raises as its own internal error, outside of every guard.
+    if read is None:
+        return None
+
+    def read_or_mark(data: bytes) -> Message:
+        try:
+            return read(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read_or_mark
 
 
 def _request_id(context: _Context) -> str:
@@ -140,6 +180,8 @@ async def identified(call: Call) -> AsyncIterator[None]:
     """Bind the request id to the log, and send it back in the trailing metadata."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=call.request_id, method=call.method)
+    if caller := caller_name.get(""):
+        structlog.contextvars.bind_contextvars(caller=caller)
     call.context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
     yield
 
@@ -207,6 +249,14 @@ class Measured:
 
 def _name(code: Any) -> str:
     return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
+
+
+@asynccontextmanager
+async def readable(call: Call) -> AsyncIterator[None]:
+    """Refuse a request that is no message: not Protobuf, of another type, or nested too deeply."""
+    if call.request is _UNREADABLE:
+        raise RequestUnreadable("the request cannot be read as the message that the method takes")
+    yield
 
 
 class Ready:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,8 +17,12 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client.registry import Collector
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.runtime.access import Access
 from slcolm_services.runtime.admission import Admission
+from slcolm_services.runtime.auth import authentication
+from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig
+from slcolm_services.runtime.exposure import refuse_exposed
 from slcolm_services.runtime.health import Health
 from slcolm_services.runtime.interceptors import (
     Admitted,
@@ -28,8 +32,14 @@ from slcolm_services.runtime.interceptors import (
     Ready,
     errors_to_status,
     identified,
+    readable,
+    service_of,
 )
 from slcolm_services.runtime.metrics import Metrics
+from slcolm_services.runtime.roles import Role
+from slcolm_services.runtime.tls import server_credentials
+
+_HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
 async def _nothing() -> None:
@@ -58,6 +68,8 @@ class Service:
         unlimited_methods: Full method names, `/package.Service/Method`, that get neither the
             default deadline nor the maximum, and no cost: long streams.
         collectors: What the service measures of itself, shown with the server's own metrics.
+        roles: Role that a caller needs, by method name, where calls need tokens; `ADMIN` for what
+            does not stand there.
     """
 
     name: str
@@ -67,10 +79,11 @@ class Service:
     cost: Callable[[Message], int] = _one
     unlimited_methods: frozenset[str] = frozenset()
     collectors: Sequence[Collector] = ()
+    roles: Mapping[str, Role] = field(default_factory=dict)
 
 
 class Server:
-    """Serves one service on one port, as an async context manager.
+    """Serves one service on one port, as an async context manager; health on a second, if asked.
 
     Entering binds the port and answers health checks, with NOT_SERVING; calls are refused as
     UNAVAILABLE until `load` has run. Leaving stops at once; call `drain` before for a gentle end.
@@ -78,11 +91,15 @@ class Server:
     Args:
         service: What is served.
         config: How.
+        auth: Whose calls are taken.
     """
 
-    def __init__(self, service: Service, config: ServerConfig) -> None:
+    def __init__(
+        self, service: Service, config: ServerConfig, auth: AuthConfig | None = None
+    ) -> None:
         self._service = service
         self._config = config
+        self._auth = auth or AuthConfig()
         self._health = Health(service.name)
         self._loaded = False
         self._admission = Admission(
@@ -94,31 +111,32 @@ class Server:
         for collector in service.collectors:
             self.metrics.registry.register(collector)
         self._stop_metrics: Callable[[], None] = lambda: None
+        self._servers: list[grpc.aio.Server] = []
         self.port = config.port
+        self.health_port: int | None = None
         self.metrics_port: int | None = None
 
     @property
     def address(self) -> str:
         """`host:port` that the server listens on."""
-        host = self._config.host
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return self._at(self.port)
 
     async def __aenter__(self) -> Self:
+        refuse_exposed(self._config, self._auth)
         # A server object belongs to the running event loop: none is made before.
-        self._server = grpc.aio.server(interceptors=[self._interceptor()], options=self._options())
-        self._service.register(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        server = grpc.aio.server(interceptors=self._interceptors(), options=self._options())
+        self._service.register(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
-            (
-                self._service.name,
-                health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-                reflection.SERVICE_NAME,
-            ),
-            self._server,
+            (self._service.name, _HEALTH, reflection.SERVICE_NAME), server
         )
-        self.port = await self._bind()
+        self.port = await self._bind("port", self.port, server, self._credentials())
+        self._servers.append(server)
+        if self._config.health_port is not None:
+            await self._serve_health(self._config.health_port)
         self._serve_metrics()
-        await self._server.start()
+        for each in self._servers:
+            await each.start()
         return self
 
     async def __aexit__(
@@ -128,7 +146,7 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         await self._health.close()
-        await self._server.stop(0)
+        await self._stop_servers(0)
         self._stop_metrics()
         await self._service.stop()
 
@@ -147,15 +165,21 @@ class Server:
         await self._health.set_ready(ready=False)
         await asyncio.sleep(self._config.drain_delay_seconds)
         await self._health.close()
-        await self._server.stop(self._config.grace_seconds)
+        await self._stop_servers(self._config.grace_seconds)
 
-    def _interceptor(self) -> Interceptor:
+    async def _stop_servers(self, grace_seconds: float) -> None:
+        await asyncio.gather(*(server.stop(grace_seconds) for server in self._servers))
+
+    def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:  # type: ignore[type-arg]
         unlimited = self._service.unlimited_methods
-        return Interceptor(
+        around = Interceptor(
+            guards=(identified, errors_to_status, Measured(self.metrics), readable),
+            covers=lambda service: service != _HEALTH,
+        )
+        authenticate = authentication(self._auth)
+        access = [] if authenticate is None else [Access(authenticate, self._needed_role)]
+        inside = Interceptor(
             guards=(
-                identified,
-                errors_to_status,
-                Measured(self.metrics),
                 Ready(lambda: self._loaded),
                 Deadline(
                     default_seconds=self._config.default_deadline_seconds,
@@ -164,8 +188,26 @@ class Server:
                 ),
                 Admitted(self._admission, self._service.cost, unlimited, self.metrics),
             ),
-            services=frozenset({self._service.name}),
+            covers=lambda service: service == self._service.name,
         )
+        return [around, *access, inside]
+
+    def _needed_role(self, method: str) -> Role | None:
+        service = service_of(method)
+        if service == _HEALTH:
+            # Balancers and probes have no tokens, and learn nothing but whether it serves.
+            return None
+        if service == reflection.SERVICE_NAME:
+            return Role.READ
+        if service == self._service.name:
+            return self._service.roles.get(method.rpartition("/")[2], Role.ADMIN)
+        return Role.ADMIN
+
+    def _credentials(self) -> grpc.ServerCredentials | None:
+        config = self._config
+        if config.tls_certificate is None or config.tls_key is None:
+            return None
+        return server_credentials(config.tls_certificate, config.tls_key, config.tls_client_ca)
 
     def _options(self) -> list[tuple[str, Any]]:
         config = self._config
@@ -188,13 +230,32 @@ class Server:
             ("grpc.max_connection_age_ms", round(config.max_connection_age_seconds * 1000)),
         ]
 
-    async def _bind(self) -> int:
+    async def _bind(
+        self,
+        setting: str,
+        port: int,
+        server: grpc.aio.Server,
+        credentials: grpc.ServerCredentials | None,
+    ) -> int:
+        address = self._at(port)
         try:
             # gRPC says why only on stderr, in its own words: what is wrong is found before.
-            await _try_to_bind(self._config.host.strip("[]"), self.port)
-            return self._server.add_insecure_port(self.address)
+            await _try_to_bind(self._config.host.strip("[]"), port)
+            if credentials is None:
+                return server.add_insecure_port(address)
+            return server.add_secure_port(address, credentials)
         except (OSError, RuntimeError) as error:
-            raise _cannot_listen("port", self.address, error) from error
+            raise _cannot_listen(setting, address, error) from error
+
+    async def _serve_health(self, port: int) -> None:
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self.health_port = await self._bind("health_port", port, server, None)
+        self._servers.append(server)
+
+    def _at(self, port: int) -> str:
+        host = self._config.host
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def _serve_metrics(self) -> None:
         host, port = self._config.host, self._config.metrics_port

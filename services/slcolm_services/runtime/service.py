@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from slcolm_services.errors import SlcolmError
+from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig
 from slcolm_services.runtime.logs import configure_logging
 from slcolm_services.runtime.server import Server, Service
@@ -28,7 +29,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = structlog.get_logger(__name__)
 
 
-def run_service(service: Service, config: ServerConfig, *, role: str) -> None:
+def run_service(
+    service: Service, config: ServerConfig, *, role: str, auth: AuthConfig | None = None
+) -> None:
     """Serve until SIGTERM, SIGINT or the parent's end, then drain; a second signal stops at once.
 
     Prints one JSON line on stdout when connections are accepted:
@@ -39,13 +42,14 @@ def run_service(service: Service, config: ServerConfig, *, role: str) -> None:
         service: What is served.
         config: How.
         role: Name for the start line and the log.
+        auth: Whose calls are taken; everybody's where none is given.
 
     Raises:
         SystemExit: With status 1, when the service cannot start; the log says why.
     """
     configure_logging(level=config.log_level, format=config.log_format)
     try:
-        asyncio.run(_serve(service, config, role))
+        asyncio.run(_serve(service, config, role, auth))
     except SlcolmError as error:
         _log.error(
             NO_START,
@@ -57,16 +61,18 @@ def run_service(service: Service, config: ServerConfig, *, role: str) -> None:
         sys.exit(1)
 
 
-async def _serve(service: Service, config: ServerConfig, role: str) -> None:
+async def _serve(
+    service: Service, config: ServerConfig, role: str, auth: AuthConfig | None
+) -> None:
     causes: asyncio.Queue[str] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, causes.put_nowait, number.name)
-    async with Server(service, config) as server:
+    async with Server(service, config, auth) as server:
         # Not `print`: this line is for programs, and a pipe would hold it back.
         sys.stdout.write(json.dumps({"role": role, "address": server.address}) + "\n")
         sys.stdout.flush()
-        _log.info("listening", role=role, address=server.address)
+        _log.info("listening", role=role, address=server.address, health_port=server.health_port)
         orphaned = asyncio.create_task(_watch_parent(config.parent_pid, causes))
         try:
             cause = await _interruptible(server.load(), causes)

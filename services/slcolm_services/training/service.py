@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from slcolm.training.v1 import training_pb2, training_pb2_grpc
+from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 from slcolm_services.training.config import TrainingConfig
@@ -32,4 +33,5 @@ def build(config: TrainingConfig) -> Service:
         stop=runner.close,
         # A training takes as long as it takes; one at a time is the runner's own limit.
         unlimited_methods=frozenset({f"/{_NAME}/Train"}),
+        roles={"Train": Role.WRITE},
     )

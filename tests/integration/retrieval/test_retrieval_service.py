@@ -100,8 +100,9 @@ def selecting(*queries: pb.SelectQuery, random: bool = False, count: int = 2) ->
 
 
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[Stub]:
-    async with Server(build(RetrievalConfig(folder=folder)), ServerConfig()) as server:
+async def serving(folder: Path, **settings: Any) -> AsyncIterator[Stub]:
+    service = build(RetrievalConfig(folder=folder, **settings))
+    async with Server(service, ServerConfig()) as server:
         await server.load()
         async with grpc.aio.insecure_channel(server.address) as channel:
             yield retrieval_pb2_grpc.RetrievalServiceStub(channel)
@@ -267,6 +268,26 @@ def test_a_bad_query_fails_alone_and_keeps_its_place(tmp_path: Path) -> None:
         ]
 
     scenario(tmp_path, play)
+
+
+def test_a_text_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, max_text_characters=5) as stub:
+            long = sentence("long", "甲杀乙于野外", "杀", TRAINING)
+            assert await refusal(stub.IndexDemonstrations(indexing(long))) == (
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "TEXT_TOO_LONG",
+                ["sentences[0].gold.text"],
+            )
+            await stub.IndexDemonstrations(indexing(*SENTENCES, finish=True))
+            answer = await stub.Select(selecting(query("甲杀乙于野外", "long"), query("甲")))
+            assert details(answer.results[0].error) == (
+                "TEXT_TOO_LONG",
+                ["queries[0].document.text"],
+            )
+            assert answer.results[1].WhichOneof("outcome") != "error"
+
+    asyncio.run(main())
 
 
 def test_concurrent_selects_answer_as_alone(tmp_path: Path) -> None:

@@ -115,7 +115,12 @@ def test_a_failed_start_is_said_in_a_line_and_ends_with_status_1(tmp_path: Path)
 def test_a_port_in_use_is_said_in_one_line_that_names_it(tmp_path: Path, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        with _spawn(tmp_path, SLCOLM_SERVER_HOST=host, SLCOLM_SERVER_PORT=port) as process:
+        settings = {
+            "SLCOLM_SERVER_HOST": host,
+            "SLCOLM_SERVER_PORT": port,
+            "SLCOLM_SERVER_ALLOW_UNPROTECTED": "true",
+        }
+        with _spawn(tmp_path, **settings) as process:
             _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     (line,) = err.splitlines()

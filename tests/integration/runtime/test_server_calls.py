@@ -308,3 +308,25 @@ def test_the_services_own_cost_is_what_is_limited_and_shown(serving: Serving) ->
         assert "slcolm_cost_in_flight 8.0" in page
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x0a\x05no", b"\x0a\x02\xff\xff", b"\x0b" * 200 + b"\x0c" * 200],
+    ids=["cut off", "no UTF-8", "nested too deeply"],
+)
+def test_a_request_that_cannot_be_read_is_the_callers_fault(serving: Serving, data: bytes) -> None:
+    """Plain gRPC would call it an internal error, and the log would know nothing of it."""
+
+    async def scenario() -> None:
+        async with (
+            serving(answer) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(f"/{SERVICE}/GetIndex", bytes, bytes)(data, timeout=30)
+        error = caught.value
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert details(error)["ErrorInfo"].reason == "REQUEST_UNREADABLE"
+
+    asyncio.run(scenario())
