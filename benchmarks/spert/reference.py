@@ -61,7 +61,8 @@ class SpertReference:
         found = self._entities(logits[kept], spans[kept], classes[kept])
         # All pairs, up to the bound that our decoder has.
         pairs = torch.from_numpy(candidate_pairs(found))
-        scores = self._classify_pairs(hidden, spans[kept], pooled[kept], pairs)
+        types = classes[kept] - 1
+        scores = self._classify_pairs(hidden, spans[kept], pooled[kept], types, pairs)
         relations = decode_relations(scores.numpy(), pairs.numpy(), self.manifest)
         return to_document("", text, encoded, found, relations)
 
@@ -85,12 +86,12 @@ class SpertReference:
         ]
 
     def _classify_pairs(
-        self, hidden: Tensor, spans: Tensor, pooled: Tensor, pairs: Tensor
+        self, hidden: Tensor, spans: Tensor, pooled: Tensor, types: Tensor, pairs: Tensor
     ) -> Tensor:
         model = self.model
         widths = spans[:, 1] - spans[:, 0]
-        as_head = model.relation_head(pooled) + model.head_width(widths)
-        as_tail = model.relation_tail(pooled) + model.tail_width(widths)
+        as_head = model.relation_head(pooled) + model.head_width(widths) + model.head_type(types)
+        as_tail = model.relation_tail(pooled) + model.tail_width(widths) + model.tail_type(types)
         scores = [torch.empty(0, len(self.manifest.relation_types))]
         for part in pairs.split(_PAIRS_AT_ONCE):
             head, tail = spans[part[:, 0]], spans[part[:, 1]]

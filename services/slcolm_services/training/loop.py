@@ -157,7 +157,7 @@ class Trainer:
         bfloat16 = self._device.type == "cuda"
         with torch.autocast(self._device.type, torch.bfloat16, enabled=bfloat16):
             entities, relations = self.model(
-                input_ids, batch.attention_mask, batch.spans, batch.pairs
+                input_ids, batch.attention_mask, batch.spans, batch.classes, batch.pairs
             )
         loss = nn.functional.cross_entropy(entities.float(), batch.classes)
         if len(relations):

@@ -85,7 +85,9 @@ class SpanModel(nn.Module):
     stands (token, span, text), so nothing is concatenated for every span or pair. To what SpERT
     reads of a span its first and last token are added (Lee et al. 2017, "End-to-end Neural
     Coreference Resolution", section 4): a maximum alone says little of where a span ends, and an
-    encoder trained from scratch does not make up for it.
+    encoder trained from scratch does not make up for it. To what it reads of a pair the types of
+    both entities are added (Zhong and Chen 2021, "A Frustratingly Easy Approach for Entity and
+    Relation Extraction", section 3.2): the true ones in training, the most probable ones in use.
 
     Args:
         encoder: Any module that gives `last_hidden_state` float[B,L,H].
@@ -123,9 +125,13 @@ class SpanModel(nn.Module):
         self.relation_between = nn.Linear(hidden, hidden, bias=False)
         self.head_width = nn.Embedding(max_span_tokens + 1, hidden)
         self.tail_width = nn.Embedding(max_span_tokens + 1, hidden)
+        self.head_type = nn.Embedding(entity_types, hidden)
+        self.tail_type = nn.Embedding(entity_types, hidden)
         self.relation_output = nn.Linear(hidden, relation_types)
         for table in (self.entity_width, self.head_width, self.tail_width):
             nn.init.normal_(table.weight, std=0.02)
+        for table in (self.head_type, self.tail_type):
+            nn.init.normal_(table.weight, std=0.1)
         # Relations are rare: without this the first steps are spent on learning just that.
         nn.init.constant_(self.relation_output.bias, _RARE)
 
@@ -135,7 +141,12 @@ class SpanModel(nn.Module):
         return cast(Tensor, self.dropout(output.last_hidden_state))
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, spans: Tensor, pairs: Tensor
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        spans: Tensor,
+        classes: Tensor,
+        pairs: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Logits of the asked spans and pairs, as training needs them.
 
@@ -143,6 +154,7 @@ class SpanModel(nn.Module):
             input_ids: int64[B,L].
             attention_mask: int64[B,L].
             spans: int64[M,3]: text, first token, one past the last token.
+            classes: int64[M], their true entity classes; those of the paired spans are read.
             pairs: int64[P,2]: head and tail, indexes into `spans`.
 
         Returns:
@@ -150,19 +162,12 @@ class SpanModel(nn.Module):
         """
         hidden = self.encode(input_ids, attention_mask)
         maximum = RangeMax(hidden, min(self.levels, hidden.shape[1].bit_length()))
-        text, first, end = spans.unbind(dim=1)
-        pooled = maximum(text, first, end)
-        joined = (
-            self.entity_first(hidden)[text, first]
-            + self.entity_last(hidden)[text, end - 1]
-            + self.entity_pooled(pooled)
-            + self.entity_width(end - first)
-            + self.entity_context(hidden[:, 0])[text]
-        )
-        entities = self.entity_output(nn.functional.gelu(joined))
+        pooled = maximum(*spans.unbind(dim=1))
+        entities = self._entities(hidden, pooled, spans)
         # Only gold spans are paired in training; the others need no projection.
         used = int(pairs.max()) + 1 if len(pairs) else 0
-        return entities, self._relations(maximum, pooled[:used], spans[:used], pairs)
+        relations = self._relations(maximum, pooled[:used], spans[:used], classes[:used] - 1, pairs)
+        return entities, relations
 
     def span_logits(self, hidden: Tensor) -> Tensor:
         """Entity logits of every span, float[B,L,W,E+1]: from token i on, w + 1 tokens wide.
@@ -189,15 +194,30 @@ class SpanModel(nn.Module):
         return torch.stack(logits, dim=1).reshape(batch, length, self.max_span_tokens, -1)
 
     def relation_logits(self, hidden: Tensor, spans: Tensor, pairs: Tensor) -> Tensor:
-        """Relation logits float[P,R] of `pairs` of `spans`; shapes as in `forward`."""
+        """Relation logits float[P,R] of `pairs` of `spans` that are entities; see `forward`."""
         maximum = RangeMax(hidden, self.levels)
-        pooled = maximum(spans[:, 0], spans[:, 1], spans[:, 2])
-        return self._relations(maximum, pooled, spans, pairs)
+        pooled = maximum(*spans.unbind(dim=1))
+        types = self._entities(hidden, pooled, spans)[:, 1:].argmax(dim=-1)
+        return self._relations(maximum, pooled, spans, types, pairs)
 
-    def _relations(self, maximum: RangeMax, pooled: Tensor, spans: Tensor, pairs: Tensor) -> Tensor:
+    def _entities(self, hidden: Tensor, pooled: Tensor, spans: Tensor) -> Tensor:
+        """Entity logits float[M,E+1] of spans with their maxima float[M,H]."""
+        text, first, end = spans.unbind(dim=1)
+        joined = (
+            self.entity_first(hidden)[text, first]
+            + self.entity_last(hidden)[text, end - 1]
+            + self.entity_pooled(pooled)
+            + self.entity_width((end - first).clamp(max=self.max_span_tokens))
+            + self.entity_context(hidden[:, 0])[text]
+        )
+        return cast(Tensor, self.entity_output(nn.functional.gelu(joined)))
+
+    def _relations(
+        self, maximum: RangeMax, pooled: Tensor, spans: Tensor, types: Tensor, pairs: Tensor
+    ) -> Tensor:
         widths = (spans[:, 2] - spans[:, 1]).clamp(max=self.max_span_tokens)
-        as_head = self.relation_head(pooled) + self.head_width(widths)
-        as_tail = self.relation_tail(pooled) + self.tail_width(widths)
+        as_head = self.relation_head(pooled) + self.head_width(widths) + self.head_type(types)
+        as_tail = self.relation_tail(pooled) + self.tail_width(widths) + self.tail_type(types)
         head, tail = spans[pairs[:, 0]], spans[pairs[:, 1]]
         between = maximum(
             head[:, 0],
