@@ -61,7 +61,7 @@ class SpertReference:
         found = self._entities(logits[kept], spans[kept], classes[kept])
         # All pairs, up to the bound that our decoder has.
         pairs = torch.from_numpy(candidate_pairs(found))
-        types = classes[kept] - 1
+        types = classes[kept]
         scores = self._classify_pairs(hidden, spans[kept], pooled[kept], types, pairs)
         relations = decode_relations(scores.numpy(), pairs.numpy(), self.manifest)
         return to_document("", text, encoded, found, relations)

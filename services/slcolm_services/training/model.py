@@ -125,8 +125,8 @@ class SpanModel(nn.Module):
         self.relation_between = nn.Linear(hidden, hidden, bias=False)
         self.head_width = nn.Embedding(max_span_tokens + 1, hidden)
         self.tail_width = nn.Embedding(max_span_tokens + 1, hidden)
-        self.head_type = nn.Embedding(entity_types, hidden)
-        self.tail_type = nn.Embedding(entity_types, hidden)
+        self.head_type = nn.Embedding(entity_types + 1, hidden)
+        self.tail_type = nn.Embedding(entity_types + 1, hidden)
         self.relation_output = nn.Linear(hidden, relation_types)
         for table in (self.entity_width, self.head_width, self.tail_width):
             nn.init.normal_(table.weight, std=0.02)
@@ -154,7 +154,7 @@ class SpanModel(nn.Module):
             input_ids: int64[B,L].
             attention_mask: int64[B,L].
             spans: int64[M,3]: text, first token, one past the last token.
-            classes: int64[M], their true entity classes; those of the paired spans are read.
+            classes: int64[M], their true entity classes; those of paired spans are read.
             pairs: int64[P,2]: head and tail, indexes into `spans`.
 
         Returns:
@@ -166,7 +166,7 @@ class SpanModel(nn.Module):
         entities = self._entities(hidden, pooled, spans)
         # Only gold spans are paired in training; the others need no projection.
         used = int(pairs.max()) + 1 if len(pairs) else 0
-        relations = self._relations(maximum, pooled[:used], spans[:used], classes[:used] - 1, pairs)
+        relations = self._relations(maximum, pooled[:used], spans[:used], classes[:used], pairs)
         return entities, relations
 
     def span_logits(self, hidden: Tensor) -> Tensor:
@@ -197,8 +197,8 @@ class SpanModel(nn.Module):
         """Relation logits float[P,R] of `pairs` of `spans` that are entities; see `forward`."""
         maximum = RangeMax(hidden, self.levels)
         pooled = maximum(*spans.unbind(dim=1))
-        types = self._entities(hidden, pooled, spans)[:, 1:].argmax(dim=-1)
-        return self._relations(maximum, pooled, spans, types, pairs)
+        classes = self._entities(hidden, pooled, spans)[:, 1:].argmax(dim=-1) + 1
+        return self._relations(maximum, pooled, spans, classes, pairs)
 
     def _entities(self, hidden: Tensor, pooled: Tensor, spans: Tensor) -> Tensor:
         """Entity logits float[M,E+1] of spans with their maxima float[M,H]."""
@@ -213,11 +213,11 @@ class SpanModel(nn.Module):
         return cast(Tensor, self.entity_output(nn.functional.gelu(joined)))
 
     def _relations(
-        self, maximum: RangeMax, pooled: Tensor, spans: Tensor, types: Tensor, pairs: Tensor
+        self, maximum: RangeMax, pooled: Tensor, spans: Tensor, classes: Tensor, pairs: Tensor
     ) -> Tensor:
         widths = (spans[:, 2] - spans[:, 1]).clamp(max=self.max_span_tokens)
-        as_head = self.relation_head(pooled) + self.head_width(widths) + self.head_type(types)
-        as_tail = self.relation_tail(pooled) + self.tail_width(widths) + self.tail_type(types)
+        as_head = self.relation_head(pooled) + self.head_width(widths) + self.head_type(classes)
+        as_tail = self.relation_tail(pooled) + self.tail_width(widths) + self.tail_type(classes)
         head, tail = spans[pairs[:, 0]], spans[pairs[:, 1]]
         between = maximum(
             head[:, 0],

@@ -104,7 +104,7 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
             encoder=options.encoder,
             epochs=12,
             batch_size=8 if sentences <= _SMALL_TRAINING_SET else 16,
-            learning_rate=1e-3,
+            learning_rate=2e-3,
             encoder_rate=0.5,
             token_dropout=0.05,
             mention_replacement=0.3,
