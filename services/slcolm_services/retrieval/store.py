@@ -127,7 +127,7 @@ class IndexStore:
         payload = {
             "role": _MANIFEST_ROLE,
             "manifest": manifest.to_json(),
-            "lexicon": lexicon.to_json() if lexicon else None,
+            "lexicon": lexicon.to_json() if lexicon is not None else None,
         }
         point = models.PointStruct(id=_MANIFEST_ID, vector={}, payload=payload)
         with self._errors(manifest.revision):

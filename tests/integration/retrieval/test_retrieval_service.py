@@ -242,6 +242,15 @@ def test_no_demonstrations_are_given_where_none_are_asked_for(tmp_path: Path) ->
     scenario(tmp_path, play)
 
 
+def test_an_index_too_small_for_trigger_words_is_used_all_the_same(tmp_path: Path) -> None:
+    async def play(stub: Stub) -> None:
+        await stub.IndexDemonstrations(indexing(SENTENCES[-1], finish=True))
+        (result,) = (await stub.Select(selecting(query("子與丑戰")))).results
+        assert texts(result) == [SENTENCES[-1].gold.text]
+
+    scenario(tmp_path, play, index=False)
+
+
 def test_a_bad_query_fails_alone_and_keeps_its_place(tmp_path: Path) -> None:
     async def play(stub: Stub) -> None:
         short = query("甲", "short")
