@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.windows import Breaks, Window, breaks, split
+from slcolm_services.model.decode import disjoint
 from slcolm_services.model.tokenization import Encoded
 
 
@@ -67,9 +68,12 @@ class Joiner:
 
     Args:
         windows: Ranges of the text in code points; starts and ends ascend.
+        overlapping_entities: Whether entities may overlap. Where not, of entities that different
+            windows see best the most probable stand.
     """
 
-    def __init__(self, windows: Sequence[Window]) -> None:
+    def __init__(self, windows: Sequence[Window], *, overlapping_entities: bool = True) -> None:
+        self._overlapping_entities = overlapping_entities
         self._starts = [window.start for window in windows]
         self._ends = [window.end for window in windows]
 
@@ -91,6 +95,10 @@ class Joiner:
             ),
             key=_range,
         )
+        if not self._overlapping_entities:
+            probs = [entity.prob or 0.0 for entity in entities]
+            kept = disjoint([_range(entity) for entity in entities], probs)
+            entities = [entities[index] for index in kept]
         places = {_range(entity): place for place, entity in enumerate(entities)}
         found = [{_range(entity) for entity in part.entities} for part in parts]
         relations = []

@@ -21,11 +21,13 @@ class Reading:
         sentences: What passes the model: texts and windows of texts, in the order of `documents`;
             `index` is the text's place.
         failures: Errors of texts that cannot be read, by place.
+        overlapping_entities: Whether two entities of a text may share tokens.
     """
 
     documents: Sequence[Document]
     sentences: Sequence[Sentence]
     failures: dict[int, SlcolmError]
+    overlapping_entities: bool = True
 
     @classmethod
     def of(cls, engine: Engine, documents: Sequence[Document]) -> Reading:
@@ -42,7 +44,7 @@ class Reading:
                 sentences += engine.sentences(index, document)
             except SlcolmError as error:
                 failures[index] = error
-        return cls(documents, sentences, failures)
+        return cls(documents, sentences, failures, engine.manifest.overlapping_entities)
 
     def joined(self, outputs: Sequence[Output]) -> list[Output]:
         """Answers in the order of `documents`, given the output of each of `sentences`.
@@ -56,28 +58,27 @@ class Reading:
             end = start + 1
             while end < len(self.sentences) and self.sentences[end].index == index:
                 end += 1
-            answers[index] = _answer(self.sentences[start:end], outputs[start:end])
+            answers[index] = self._answer(self.sentences[start:end], outputs[start:end])
             start = end
         return [answers[index] for index in range(len(self.documents))]
 
-
-def _answer(sentences: Sequence[Sentence], outputs: Sequence[Output]) -> Output:
-    """What is in a text, given what is in its windows."""
-    parts = []
-    for output in outputs:
-        if isinstance(output, SlcolmError):
-            return output
-        parts.append(output)
-    windows = tuple(one.window for one in sentences if one.window is not None)
-    if not windows:
-        return parts[0]
-    joiner = Joiner(windows)
-    document = joiner.join([part.document for part in parts])
-    return Extraction(
-        document=document,
-        vector=joiner.vector([part.vector for part in parts]),
-        windows=windows,
-        # What is beyond the bound in two windows counts twice: the truth is no larger.
-        unseen_pairs=joiner.unseen_pairs(document.entities)
-        + sum(part.unseen_pairs for part in parts),
-    )
+    def _answer(self, sentences: Sequence[Sentence], outputs: Sequence[Output]) -> Output:
+        """What is in a text, given what is in its windows."""
+        parts = []
+        for output in outputs:
+            if isinstance(output, SlcolmError):
+                return output
+            parts.append(output)
+        windows = tuple(one.window for one in sentences if one.window is not None)
+        if not windows:
+            return parts[0]
+        joiner = Joiner(windows, overlapping_entities=self.overlapping_entities)
+        document = joiner.join([part.document for part in parts])
+        return Extraction(
+            document=document,
+            vector=joiner.vector([part.vector for part in parts]),
+            windows=windows,
+            # What is beyond the bound in two windows counts twice: the truth is no larger.
+            unseen_pairs=joiner.unseen_pairs(document.entities)
+            + sum(part.unseen_pairs for part in parts),
+        )

@@ -70,21 +70,28 @@ def decode_entities(
             firsts.tolist(), widths.tolist(), chosen.tolist(), probs.tolist(), strict=True
         )
     ]
-    return spans if manifest.overlapping_entities else [spans[index] for index in disjoint(spans)]
+    if manifest.overlapping_entities:
+        return spans
+    ranges = [(span.first, span.end) for span in spans]
+    return [spans[index] for index in disjoint(ranges, [span.prob for span in spans])]
 
 
-def disjoint(spans: Sequence[SpanPrediction]) -> list[int]:
-    """Indexes, rising, of spans of which no two share a token.
+def disjoint(ranges: Sequence[tuple[int, int]], probs: Sequence[float]) -> list[int]:
+    """Indexes, rising, of ranges of which no two overlap.
 
     The most probable is taken first; then, in falling order of probability, each that is free of
     those taken before.
+
+    Args:
+        ranges: Half-open, [first, end).
+        probs: Of each range.
     """
     taken: set[int] = set()
     kept = []
-    for index in sorted(range(len(spans)), key=lambda index: -spans[index].prob):
-        tokens = range(spans[index].first, spans[index].end)
-        if taken.isdisjoint(tokens):
-            taken.update(tokens)
+    for index in sorted(range(len(ranges)), key=lambda index: -probs[index]):
+        places = range(*ranges[index])
+        if taken.isdisjoint(places):
+            taken.update(places)
             kept.append(index)
     return sorted(kept)
 

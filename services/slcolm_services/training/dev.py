@@ -59,7 +59,8 @@ class Prediction:
 
     def without_overlaps(self) -> Prediction:
         """The same with the most probable entities of those that share tokens."""
-        kept = disjoint(self.spans)
+        ranges = [(span.first, span.end) for span in self.spans]
+        kept = disjoint(ranges, [span.prob for span in self.spans])
         place = np.full(len(self.spans), -1)
         place[kept] = np.arange(len(kept))
         pairs = place[self.pairs]

@@ -71,6 +71,21 @@ def test_a_relation_is_taken_from_the_window_that_found_both_its_mentions() -> N
     assert found.relations == (Relation("lives_in", 0, 1),)
 
 
+@pytest.mark.parametrize(
+    ("overlapping", "kept"), [(True, {(12, 15), (14, 19)}), (False, {(14, 19)})]
+)
+def test_windows_that_see_overlapping_entities_best_agree_where_entities_do_not_overlap(
+    overlapping: bool, kept: set[tuple[int, int]]
+) -> None:
+    """The relation of the one that gives way goes with it."""
+    first, second = Entity("PER", 12, 15, 0.6), Entity("PER", 14, 19, 0.9)
+    far = Entity("LOC", 2, 3, 0.9)
+    parts = [part(far, first, relations=(Relation("lives_in", 1, 0, 0.9),)), part(second)]
+    found = Joiner(WINDOWS, overlapping_entities=overlapping).join(parts)
+    assert {(entity.start, entity.end) for entity in found.entities} == {(2, 3), *kept}
+    assert len(found.relations) == int(overlapping)
+
+
 def test_a_relation_falls_with_a_mention_that_does_not_stand() -> None:
     parts = [
         part(),

@@ -120,17 +120,16 @@ def test_where_entities_do_not_overlap_the_most_probable_ones_stay() -> None:
 def test_what_is_kept_shares_no_token_and_what_is_not_gave_way_to_something_as_probable(
     drawn: list[tuple[int, int, float]],
 ) -> None:
-    spans = [SpanPrediction(first, first + size, "PER", prob) for first, size, prob in drawn]
-    kept = disjoint(spans)
+    ranges = [(first, first + size) for first, size, _ in drawn]
+    probs = [prob for _, _, prob in drawn]
+    kept = disjoint(ranges, probs)
     assert kept == sorted(kept)
-    tokens = [token for index in kept for token in range(spans[index].first, spans[index].end)]
-    assert len(tokens) == len(set(tokens))
-    for index in set(range(len(spans))) - set(kept):
-        out = spans[index]
+    places = [place for index in kept for place in range(*ranges[index])]
+    assert len(places) == len(set(places))
+    for index in set(range(len(ranges))) - set(kept):
+        first, end = ranges[index]
         assert any(
-            spans[other].first < out.end
-            and out.first < spans[other].end
-            and spans[other].prob >= out.prob
+            ranges[other][0] < end and first < ranges[other][1] and probs[other] >= probs[index]
             for other in kept
         )
 
