@@ -55,7 +55,7 @@ SPANS = st.sampled_from(
 
 
 @st.composite
-def annotations(draw: st.DrawFn) -> Document:
+def annotated(draw: st.DrawFn) -> Document:
     spans = draw(st.lists(SPANS, max_size=4, unique=True))
     places = range(len(spans))
     relations = draw(
@@ -77,7 +77,7 @@ def annotations(draw: st.DrawFn) -> Document:
     )
 
 
-@given(annotations(), st.integers(1, 5))
+@given(annotated(), st.integers(1, 5))
 def test_equal_annotations_agree_on_all_they_say(document: Document, times: int) -> None:
     found = agreed([document] * times)
 
