@@ -72,7 +72,13 @@ async def _serve(
         # Not `print`: this line is for programs, and a pipe would hold it back.
         sys.stdout.write(json.dumps({"role": role, "address": server.address}) + "\n")
         sys.stdout.flush()
-        _log.info("listening", role=role, address=server.address, health_port=server.health_port)
+        _log.info(
+            "listening",
+            role=role,
+            address=server.address,
+            health_port=server.health_port,
+            metrics_port=server.metrics_port,
+        )
         orphaned = asyncio.create_task(_watch_parent(config.parent_pid, causes))
         try:
             cause = await _interruptible(server.load(), causes)
