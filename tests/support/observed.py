@@ -13,16 +13,24 @@ from support.metrics import Scraped
 
 PREDICTION = "prediction-of-the-test"
 """Request id of the prediction."""
+RUN_TRACE, PREDICTION_TRACE = "a" * 32, "b" * 32
+CALLER_SPAN = "c" * 16
+"""What the caller's `traceparent` names."""
+COLLECTOR_KEY = "a-key-of-the-collector"
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A system that has done a run and predicted `predicted` texts with it."""
+    """A system that has done a run and predicted `predicted` texts with it.
+
+    The collector got its spans; None where OpenTelemetry is not installed.
+    """
 
     home: Path
     data: Data
     run: coordinator_pb2.Run
     predicted: int
+    collector: Any = None
 
     def log(self, role: str) -> list[dict[str, Any]]:
         """The lines of a service's log."""

@@ -43,6 +43,7 @@ from slcolm_services.errors import (
     RunNotReady,
     SlcolmError,
 )
+from slcolm_services.runtime import tracing
 from slcolm_services.runtime.database import make_folder_of
 from slcolm_services.runtime.status import status_of
 
@@ -94,8 +95,10 @@ class Engine:
         )
 
         @DBOS.workflow(name=WORKFLOW)
-        def sequence(attempt_id: str, spec: dict[str, Any]) -> dict[str, Any]:
-            outcome = self._run_sequence(attempt_id, spec)
+        def sequence(
+            attempt_id: str, spec: dict[str, Any], traceparent: str = ""
+        ) -> dict[str, Any]:
+            outcome = self._run_sequence(attempt_id, spec, traceparent)
             self._count_end(attempt_id, "failed" if "failed" in outcome else "succeeded")
             return outcome
 
@@ -212,9 +215,13 @@ class Engine:
                 self._workflow,
                 attempt_id,
                 json_format.MessageToDict(spec, preserving_proto_field_name=True),
+                # The stages, which may be run much later and elsewhere, are of the caller's trace.
+                *filter(None, [tracing.traceparent()]),
             )
 
-    def _run_sequence(self, attempt_id: str, spec: dict[str, Any]) -> dict[str, Any]:
+    def _run_sequence(
+        self, attempt_id: str, spec: dict[str, Any], traceparent: str = ""
+    ) -> dict[str, Any]:
         """Run every stage. Deterministic between steps, as DBOS needs it."""
         values: dict[str, str] = {}
         artifacts: dict[str, str] = {}
@@ -229,6 +236,7 @@ class Engine:
                 values=values,
                 artifacts=artifacts,
                 seconds=seconds,
+                traceparent=traceparent,
             )
             if "error" in outcome:
                 return {"failed": name, "error": outcome["error"]}
@@ -256,6 +264,7 @@ class Engine:
         values: Mapping[str, str],
         artifacts: Mapping[str, str],
         seconds: Mapping[str, float],
+        traceparent: str = "",
     ) -> dict[str, Any]:
         """Run one stage. A failure is a value: DBOS would otherwise log it with its trace."""
 
@@ -269,7 +278,14 @@ class Engine:
 
         run_id = attempt_id.split(".", maxsplit=1)[0]
         start = time.monotonic()
-        with structlog.contextvars.bound_contextvars(run_id=run_id, stage=name):
+        with (
+            structlog.contextvars.bound_contextvars(run_id=run_id, stage=name),
+            tracing.span(
+                f"stage {name}",
+                attributes={"slcolm.run_id": run_id, "slcolm.stage": name},
+                parent=tracing.continuing(traceparent),
+            ) as span,
+        ):
             _log.info("stage started")
             try:
                 progress(0, 0, "")
@@ -278,11 +294,13 @@ class Engine:
                 result = run_stage(self._tools, name, context)
             except SlcolmError as error:
                 _log.warning("stage failed", reason=error.reason)
+                span.fail(error.reason)
                 outcome = "cancelled" if isinstance(error, Cancelled) else "failed"
                 self.measures.stages.labels(name, outcome).inc()
                 return {"error": encode_status(status_of(error))}
             except Exception as error:  # noqa: BLE001  it is logged and becomes the run's error
                 _log.exception("stage failed")
+                span.fail(type(error).__name__)
                 self.measures.stages.labels(name, "failed").inc()
                 return {"error": encode_status(status_of(error))}
             finally:

@@ -245,7 +245,8 @@ def state_name(state: coordinator_pb2.RunState) -> str:
 
 def spec_of(attempt: Any) -> coordinator_pb2.RunSpec:
     """What an attempt was started with."""
-    _, spec = attempt.input["args"]
+    # After the spec comes the trace that the run belongs to, where there is one.
+    _, spec, *_ = attempt.input["args"]
     return json_format.ParseDict(spec, coordinator_pb2.RunSpec())
 
 

@@ -38,8 +38,14 @@ def names_of(metadata: Metadata, request: Message | None) -> dict[str, str]:
 
 def to_tell() -> tuple[tuple[str, str], ...]:
     """Metadata for a call that is made for what is worked on now."""
-    bound = structlog.contextvars.get_contextvars()
+    bound = bound_names()
     return tuple((key, bound[name]) for key, name in _NAMES.items() if name in bound)
+
+
+def bound_names() -> dict[str, str]:
+    """Run and stage that are worked on now."""
+    bound = structlog.contextvars.get_contextvars()
+    return {name: bound[name] for name in _NAMES.values() if name in bound}
 
 
 def request_id() -> str | None:

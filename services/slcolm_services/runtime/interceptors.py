@@ -29,11 +29,17 @@ from slcolm_services.errors import (
 )
 from slcolm_services.runtime.access import caller_name
 from slcolm_services.runtime.admission import Admission
+from slcolm_services.runtime.calling import STATUS_CODE, attributes_of
 from slcolm_services.runtime.correlation import REQUEST_ID, names_of, told
 from slcolm_services.runtime.metrics import Metrics
 from slcolm_services.runtime.status import code_of, fitted, status_of, trailers_of
+from slcolm_services.runtime.tracing import SERVER, span
 
 _log = structlog.get_logger(__name__)
+_FAULTS = frozenset(
+    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+)
+"""Codes that are a server's failure; others tell of the caller's."""
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -217,6 +223,31 @@ async def _abort(call: Call, error: BaseException, cause: BaseException) -> None
         await call.context.abort(code_of(status), status.message, trailers)
     except grpc.aio.AbortError as abort:
         raise abort from cause
+
+
+@asynccontextmanager
+async def traced(call: Call) -> AsyncIterator[None]:
+    """Make the call a span of the trace that its caller names; nothing where tracing is off."""
+    with span(
+        call.method.lstrip("/"),
+        kind=SERVER,
+        attributes={**attributes_of(call.method), "slcolm.request_id": call.request_id},
+        parent=call.context.invocation_metadata() or (),
+    ) as made:
+        code = "OK"
+        try:
+            yield
+        except grpc.aio.AbortError:
+            code = _name(call.context.code())
+            raise
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        finally:
+            # The run's name may have become known meanwhile.
+            made.note({**attributes_of(call.method), STATUS_CODE: code})
+            if code in _FAULTS:
+                made.fail(code)
 
 
 class Measured:

@@ -9,7 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from slcolm_services.guidance.providers.http import BodyTooLong, BoundedClient
 from slcolm_services.guidance.providers.rate import RateLimit
 from slcolm_services.guidance.providers.reading import Unreadable, read_completion
 from slcolm_services.guidance.usage import Prices, Usage
+from slcolm_services.runtime.tracing import CLIENT, Span, span
 
 SET_ASIDE = "the endpoint is set aside"
 """What is told of an endpoint that was not asked, since it kept failing."""
@@ -218,10 +219,13 @@ class Endpoint:
         if self._client is None:
             raise AttemptFailed("the provider is not open", Scope.ENDPOINT)
         try:
-            with self._measures.request_seconds.labels(*self._labels).time():
+            with self._measures.request_seconds.labels(*self._labels).time(), self._span() as sent:
                 async with asyncio.timeout(self._model.attempt_timeout_seconds) as limit:
                     response = await self._client.post(
-                        "/chat/completions", body=body, cast_to=httpx2.Response
+                        "/chat/completions",
+                        body=body,
+                        cast_to=httpx2.Response,
+                        options={"headers": sent.headers},
                     )
         except openai.APIStatusError:
             raise
@@ -248,6 +252,14 @@ class Endpoint:
         except Unreadable as error:
             self._count("unreadable")
             raise AttemptFailed(error.problem, Scope.PASSING, usage=error.usage) from None
+
+    def _span(self) -> AbstractContextManager[Span]:
+        attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": self._model.model,
+            "server.address": self.name,
+        }
+        return span(f"chat {self._model.model}", kind=CLIENT, attributes=attributes)
 
     @property
     def _labels(self) -> tuple[str, str]:
