@@ -209,7 +209,7 @@ class Embedded:
                 "parent_pid": os.getpid(),
                 **self._settings.get("server", {}),
             },
-            "telemetry": self._settings.get("telemetry", {}),
+            "telemetry": dict(self._settings.get("telemetry", {})),
             role: {**own[role], **self._settings.get(role, {})},
         }
 

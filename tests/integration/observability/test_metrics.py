@@ -62,7 +62,7 @@ def test_evaluation_counts_sentences_and_policies(observed: Observed) -> None:
     page = observed.metrics("evaluation")
 
     merged = len(observed.data.documents["test"]) + observed.predicted
-    assert page.value("slcolm_evaluation_merged_sentences_total", outcome="OK") >= merged
+    assert page.total("slcolm_evaluation_merged_sentences_total", outcome="OK") >= merged
     assert page.total("slcolm_evaluation_policies_fitted_total") == 1
 
 
