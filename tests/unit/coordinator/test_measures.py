@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from slcolm_services.coordinator.measures import CountUnfinished, CoordinatorMeasures
+from slcolm_services.coordinator.measures import CoordinatorMeasures, CountUnfinished
 
 
 def page(count: CountUnfinished) -> str:
