@@ -54,6 +54,7 @@ _OWN: Mapping[str, frozenset[str]] = {
             *("tls_certificate", "tls_key", "tls_client_ca", "allow_unprotected"),
         }
     ),
+    "telemetry": frozenset(),
     "training": frozenset({"store", "work_dir"}),
     "extraction": frozenset({"store", "cache_dir"}),
     "retrieval": frozenset({"folder", "qdrant_url"}),
@@ -208,6 +209,7 @@ class Embedded:
                 "parent_pid": os.getpid(),
                 **self._settings.get("server", {}),
             },
+            "telemetry": dict(self._settings.get("telemetry", {})),
             role: {**own[role], **self._settings.get(role, {})},
         }
 
@@ -402,3 +404,6 @@ def _unusable(section: str, values: object) -> Iterator[tuple[str, str]]:
     else:
         for key in sorted(_OWN[section] & values.keys()):
             yield f"[{section}] {key}", _OWN_PROBLEM
+        if section == "telemetry" and "otlp_headers" in values:
+            # What stands in the file would stand in the home, too.
+            yield "[telemetry] otlp_headers", "is secret: set SLCOLM_TELEMETRY_OTLP_HEADERS"

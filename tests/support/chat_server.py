@@ -95,6 +95,7 @@ class ChatServer:
         usual: What to do with a request's body otherwise; the default gives a good answer.
         bodies: What was received, in order.
         keys: Authorization headers received.
+        traces: `traceparent` headers received.
         released: Set to let `drip` and `hold` go on.
     """
 
@@ -103,6 +104,7 @@ class ChatServer:
     usual: Callable[[dict[str, Any]], Behaviour] = lambda body: reply()
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    traces: list[str | None] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     arrived: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
@@ -134,6 +136,7 @@ def chat_server() -> Iterator[ChatServer]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             state.bodies.append(json.loads(body))
             state.keys.append(self.headers["Authorization"])
+            state.traces.append(self.headers["traceparent"])
             if state.behaviours:
                 behave = state.behaviours.popleft()
             else:

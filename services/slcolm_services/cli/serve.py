@@ -12,6 +12,7 @@ from slcolm_services.cli.roles import ROLES, config_type
 from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig, load_section
 from slcolm_services.runtime.service import run_service
+from slcolm_services.runtime.telemetry_config import TelemetryConfig
 
 
 @click.command()
@@ -20,7 +21,7 @@ from slcolm_services.runtime.service import run_service
     "--config",
     "config_path",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file with the sections [server], [auth] and [ROLE].",
+    help="TOML file with the sections [server], [auth], [telemetry] and [ROLE].",
 )
 @click.option("--print-config", is_flag=True, help="Print the configuration in force and stop.")
 def serve(role: str, config_path: Path | None, print_config: bool) -> None:
@@ -35,11 +36,13 @@ def serve(role: str, config_path: Path | None, print_config: bool) -> None:
     """
     server = load_section(ServerConfig, "server", path=config_path, environ=os.environ)
     auth = load_section(AuthConfig, "auth", path=config_path, environ=os.environ)
+    telemetry = load_section(TelemetryConfig, "telemetry", path=config_path, environ=os.environ)
     config = load_section(config_type(role), role, path=config_path, environ=os.environ)
     if print_config:
         click.echo(server)
         click.echo(auth)
+        click.echo(telemetry)
         click.echo(config)
         return
     service = importlib.import_module(f"slcolm_services.{role}.service").build(config)
-    run_service(service, server, role=role, auth=auth)
+    run_service(service, server, role=role, auth=auth, telemetry=telemetry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from slcolm_services.embedded import refuse_unusable
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 from slcolm_services.guidance.config import OPENAI, REPLAY, GuidanceConfig
 from slcolm_services.runtime.config import Given, ServerConfig, load_section, read_file
+from slcolm_services.runtime.telemetry_config import TelemetryConfig
 
 config_option = click.option(
     "--config",
@@ -25,6 +26,9 @@ config_option = click.option(
     help="TOML file with settings of the services, such as [[guidance.models]]; options win over "
     "it. Where the services listen and keep their state is not for it to say.",
 )
+
+
+_SHARED: Mapping[str, type[Any]] = {"server": ServerConfig, "telemetry": TelemetryConfig}
 
 
 def read_settings(path: Path | None) -> dict[str, dict[str, Any]]:
@@ -41,7 +45,7 @@ def read_settings(path: Path | None) -> dict[str, dict[str, Any]]:
     sections = read_file(path)
     refuse_unusable(sections, place=f"{path}: ")
     for section in sections.keys() - {"guidance"}:
-        kind = ServerConfig if section == "server" else config_type(section)
+        kind = _SHARED.get(section) or config_type(section)
         load_section(kind, section, path=path, environ=os.environ)
     return sections
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from google.rpc.status_pb2 import Status
@@ -315,7 +317,12 @@ class Asker:
         self, one: Callable[[Sequence[ItemT]], ResultT], items: Sequence[ItemT], calls: int
     ) -> list[ResultT]:
         with ThreadPoolExecutor(calls, thread_name_prefix="guide") as pool:
-            return list(pool.map(one, list(batches(items, self._batch_documents))))
+            # Each with what is bound here: the threads log, and call, for the same run.
+            jobs = [
+                partial(contextvars.copy_context().run, one, batch)
+                for batch in batches(items, self._batch_documents)
+            ]
+            return list(pool.map(lambda job: job(), jobs))
 
 
 def questions(

@@ -24,6 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_services.coordinator.context import StageContext, Tools
+from slcolm_services.coordinator.measures import CoordinatorMeasures
 from slcolm_services.coordinator.records import StageResult
 from slcolm_services.coordinator.runs import (
     WORKFLOW,
@@ -32,6 +33,7 @@ from slcolm_services.coordinator.runs import (
     database_error,
     encode_status,
     spec_of,
+    state_name,
 )
 from slcolm_services.coordinator.stages import STAGE_NAMES, run_stage
 from slcolm_services.errors import (
@@ -41,6 +43,7 @@ from slcolm_services.errors import (
     RunNotReady,
     SlcolmError,
 )
+from slcolm_services.runtime import tracing
 from slcolm_services.runtime.database import make_folder_of
 from slcolm_services.runtime.status import status_of
 
@@ -63,6 +66,7 @@ class Engine:
         self._lock = threading.Lock()
         self._workflow: Callable[..., dict[str, Any]] | None = None
         self._runs = Runs(DBOS, self._progress_of)
+        self.measures = CoordinatorMeasures(self._runs.count_unfinished)
 
     def launch(self) -> None:
         """Open the database and go on with what was left unfinished.
@@ -91,8 +95,12 @@ class Engine:
         )
 
         @DBOS.workflow(name=WORKFLOW)
-        def sequence(attempt_id: str, spec: dict[str, Any]) -> dict[str, Any]:
-            return self._run_sequence(attempt_id, spec)
+        def sequence(
+            attempt_id: str, spec: dict[str, Any], traceparent: str = ""
+        ) -> dict[str, Any]:
+            outcome = self._run_sequence(attempt_id, spec, traceparent)
+            self._count_end(attempt_id, "failed" if "failed" in outcome else "succeeded")
+            return outcome
 
         self._workflow = sequence
         DBOS.launch()
@@ -146,6 +154,7 @@ class Engine:
         run = self._runs.cancel_run(run_id)
         with self._lock:
             self._cancelled.add(self._runs.attempts(run_id)[-1].workflow_id)
+        self.measures.runs_ended.labels("cancelled").inc()
         return run
 
     def get(self, run_id: str) -> coordinator_pb2.Run:
@@ -187,8 +196,9 @@ class Engine:
         """
         run = self.get(run_id)
         if run.state != coordinator_pb2.RUN_STATE_SUCCEEDED:
-            state = coordinator_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_").lower()
-            raise RunNotReady(f"run {run_id} is {state}", metadata={"run_id": run_id})
+            raise RunNotReady(
+                f"run {run_id} is {state_name(run.state)}", metadata={"run_id": run_id}
+            )
         return run, {
             name: digest for stage in run.stages for name, digest in stage.artifacts.items()
         }
@@ -205,9 +215,13 @@ class Engine:
                 self._workflow,
                 attempt_id,
                 json_format.MessageToDict(spec, preserving_proto_field_name=True),
+                # The stages, which may be run much later and elsewhere, are of the caller's trace.
+                *filter(None, [tracing.traceparent()]),
             )
 
-    def _run_sequence(self, attempt_id: str, spec: dict[str, Any]) -> dict[str, Any]:
+    def _run_sequence(
+        self, attempt_id: str, spec: dict[str, Any], traceparent: str = ""
+    ) -> dict[str, Any]:
         """Run every stage. Deterministic between steps, as DBOS needs it."""
         values: dict[str, str] = {}
         artifacts: dict[str, str] = {}
@@ -222,6 +236,7 @@ class Engine:
                 values=values,
                 artifacts=artifacts,
                 seconds=seconds,
+                traceparent=traceparent,
             )
             if "error" in outcome:
                 return {"failed": name, "error": outcome["error"]}
@@ -233,6 +248,13 @@ class Engine:
                 seconds[name] = outcome["seconds"]
         return {"values": values}
 
+    def _count_end(self, attempt_id: str, state: str) -> None:
+        with self._lock:
+            # When the coordinator stops, its runs go on later; cancelled ones are counted already.
+            counts = not self._closed and attempt_id not in self._cancelled
+        if counts:
+            self.measures.runs_ended.labels(state).inc()
+
     def _run_stage(
         self,
         attempt_id: str,
@@ -242,6 +264,7 @@ class Engine:
         values: Mapping[str, str],
         artifacts: Mapping[str, str],
         seconds: Mapping[str, float],
+        traceparent: str = "",
     ) -> dict[str, Any]:
         """Run one stage. A failure is a value: DBOS would otherwise log it with its trace."""
 
@@ -255,7 +278,14 @@ class Engine:
 
         run_id = attempt_id.split(".", maxsplit=1)[0]
         start = time.monotonic()
-        with structlog.contextvars.bound_contextvars(run_id=run_id, stage=name):
+        with (
+            structlog.contextvars.bound_contextvars(run_id=run_id, stage=name),
+            tracing.span(
+                f"stage {name}",
+                attributes={"slcolm.run_id": run_id, "slcolm.stage": name},
+                parent=tracing.continuing(traceparent),
+            ) as span,
+        ):
             _log.info("stage started")
             try:
                 progress(0, 0, "")
@@ -264,12 +294,21 @@ class Engine:
                 result = run_stage(self._tools, name, context)
             except SlcolmError as error:
                 _log.warning("stage failed", reason=error.reason)
+                span.fail(error.reason)
+                outcome = "cancelled" if isinstance(error, Cancelled) else "failed"
+                self.measures.stages.labels(name, outcome).inc()
                 return {"error": encode_status(status_of(error))}
             except Exception as error:  # noqa: BLE001  it is logged and becomes the run's error
                 _log.exception("stage failed")
+                span.fail(type(error).__name__)
+                self.measures.stages.labels(name, "failed").inc()
                 return {"error": encode_status(status_of(error))}
             finally:
                 with self._lock:
                     self._progress.pop(attempt_id, None)
+            took = time.monotonic() - start
+            self.measures.stages.labels(name, "reused" if result.reused else "done").inc()
+            if not result.reused:
+                self.measures.stage_seconds.labels(name).observe(took)
             _log.info("stage done", reused=result.reused)
-            return {"result": result.to_json(), "seconds": time.monotonic() - start}
+            return {"result": result.to_json(), "seconds": took}

@@ -23,20 +23,24 @@ def train(tools: Tools, context: StageContext) -> StageResult:
         schema=spec.schema,
         options=spec.training,
     )
+    model = None
+    # To its end: a stream that is left early is a cancelled call to whoever counts.
     for update in tools.peers.train(request):
         if update.WhichOneof("update") == "model":
             model = update.model
-            pipeline.load_model(tools.peers, model.revision)
-            scores = ", ".join(f"{name} {value:.3f}" for name, value in _main(model.dev_scores))
-            return StageResult(
-                message=f"model {model.revision[:12]}; dev: {scores}",
-                done=1,
-                values={"model_revision": model.revision},
-            )
-        progress = update.progress
-        context.progress(progress.step, progress.steps, _training_line(progress))
-    raise RemoteError(
-        "training: the stream ended without a model", code="INTERNAL", reason="INTERNAL"
+        else:
+            progress = update.progress
+            context.progress(progress.step, progress.steps, _training_line(progress))
+    if model is None:
+        raise RemoteError(
+            "training: the stream ended without a model", code="INTERNAL", reason="INTERNAL"
+        )
+    pipeline.load_model(tools.peers, model.revision)
+    scores = ", ".join(f"{name} {value:.3f}" for name, value in _main(model.dev_scores))
+    return StageResult(
+        message=f"model {model.revision[:12]}; dev: {scores}",
+        done=1,
+        values={"model_revision": model.revision},
     )
 
 

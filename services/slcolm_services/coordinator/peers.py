@@ -22,6 +22,8 @@ from slcolm_services.errors import (
     ServiceUnavailable,
     SlcolmError,
 )
+from slcolm_services.runtime.calling import Calling
+from slcolm_services.runtime.correlation import request_id
 
 ResponseT = TypeVar("ResponseT", bound=Message)
 
@@ -50,7 +52,8 @@ class Peers:
         try:
             security = _security(config)
             self._channels = {
-                name: connect(target, security=security) for name, target in self._addresses.items()
+                name: grpc.intercept_channel(connect(target, security=security), Calling())
+                for name, target in self._addresses.items()
             }
         except SlcolmClientError as error:
             raise ConfigInvalid(
@@ -83,7 +86,13 @@ class Peers:
             RemoteError: The service answered with an error.
         """
         try:
-            return call(method, request, timeout_seconds=timeout_seconds or self._timeout_seconds)
+            return call(
+                method,
+                request,
+                timeout_seconds=timeout_seconds or self._timeout_seconds,
+                # One id in the logs of all services, where a call is the reason for this one.
+                request_id=request_id(),
+            )
         except SlcolmClientError as error:
             raise self._translate(service, error) from error
 

@@ -44,15 +44,22 @@ _STATES = {
     "MAX_RECOVERY_ATTEMPTS_EXCEEDED": coordinator_pb2.RUN_STATE_FAILED,
     "CANCELLED": coordinator_pb2.RUN_STATE_CANCELLED,
 }
+_UNFINISHED = {status: state for status, state in _STATES.items() if state not in ENDED}
 
 
 class Workflows(Protocol):
     """What `DBOS` and `DBOSClient` have in common, as far as it is used."""
 
     def list_workflows(
-        self, *, name: str | None = None, workflow_id_prefix: str | None = None
+        self,
+        *,
+        name: str | None = None,
+        workflow_id_prefix: str | None = None,
+        status: list[str] | None = None,
+        load_input: bool = True,
+        load_output: bool = True,
     ) -> list[Any]:
-        """Workflows of a name, or whose ids begin in some way, oldest first."""
+        """Workflows of a name, with ids that begin in some way, in some states; oldest first."""
 
     def list_workflow_steps(self, workflow_id: str) -> list[Any]:
         """Finished steps of a workflow."""
@@ -110,6 +117,15 @@ class Runs:
             attempts.setdefault(status.workflow_id.split(".")[0], []).append(status)
         runs = [self._describe(run_id, part) for run_id, part in attempts.items()]
         return sorted(runs, key=lambda run: run.create_time.ToNanoseconds(), reverse=True)
+
+    def count_unfinished(self) -> dict[str, int]:
+        """Runs that are queued, and that are running."""
+        counts = dict.fromkeys(map(state_name, _UNFINISHED.values()), 0)
+        for status in self._workflows.list_workflows(
+            name=WORKFLOW, status=list(_UNFINISHED), load_input=False, load_output=False
+        ):
+            counts[state_name(_UNFINISHED[status.status])] += 1
+        return counts
 
     def cancel_run(self, run_id: str) -> coordinator_pb2.Run:
         """Let a run do no further stage; a stage in flight is not stopped by this.
@@ -222,9 +238,15 @@ def database_error(error: SQLAlchemyError) -> ConfigInvalid:
     )
 
 
+def state_name(state: coordinator_pb2.RunState) -> str:
+    """A state in a word, such as `failed`."""
+    return coordinator_pb2.RunState.Name(state).removeprefix("RUN_STATE_").lower()
+
+
 def spec_of(attempt: Any) -> coordinator_pb2.RunSpec:
     """What an attempt was started with."""
-    _, spec = attempt.input["args"]
+    # After the spec comes the trace that the run belongs to, where there is one.
+    _, spec, *_ = attempt.input["args"]
     return json_format.ParseDict(spec, coordinator_pb2.RunSpec())
 
 

@@ -40,6 +40,7 @@ def build(config: CoordinatorConfig) -> Service:
         ),
         start=start,
         stop=stop,
+        collectors=engine.measures.collectors,
         unlimited_methods=frozenset({f"/{_NAME}/WatchRun"}),
         roles={
             "GetRun": Role.READ,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import TypeAlias
 
 import grpc
+import structlog
 from google.protobuf.message import Message
 
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
@@ -86,6 +87,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         run = await asyncio.to_thread(
             self._engine.create, spec, request.request_id or str(uuid.uuid4())
         )
+        structlog.contextvars.bind_contextvars(run_id=run.id)
         return coordinator_pb2.CreateRunResponse(run=run)
 
     async def GetRun(

@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 
 from slcolm.evaluation.v1 import evaluation_pb2, evaluation_pb2_grpc
 from slcolm_services.evaluation.config import EvaluationConfig
+from slcolm_services.evaluation.measures import EvaluationMeasures
 from slcolm_services.evaluation.servicer import EvaluationServicer
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
@@ -15,13 +16,15 @@ _NAME = evaluation_pb2.DESCRIPTOR.services_by_name["EvaluationService"].full_nam
 
 def build(config: EvaluationConfig) -> Service:
     """The evaluation service as the runtime starts it. It holds no state."""
-    servicer = EvaluationServicer(config)
+    measures = EvaluationMeasures()
+    servicer = EvaluationServicer(config, measures)
     return Service(
         name=_NAME,
         register=lambda server: evaluation_pb2_grpc.add_EvaluationServiceServicer_to_server(
             servicer, server
         ),
         cost=_sentences,
+        collectors=measures.collectors,
         roles={
             "Merge": Role.READ,
             "FitPolicy": Role.READ,

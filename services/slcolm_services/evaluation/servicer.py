@@ -19,6 +19,7 @@ from slcolm_services.evaluation.evidence import LLM, NO_MENTION, SLM, Evidence, 
 from slcolm_services.evaluation.filters import filter_llm_triples
 from slcolm_services.evaluation.fit import fit
 from slcolm_services.evaluation.learning import DevSentence
+from slcolm_services.evaluation.measures import EvaluationMeasures
 from slcolm_services.evaluation.merge import merge
 from slcolm_services.evaluation.placement import place
 from slcolm_services.evaluation.policy import EntityFilter, Policy
@@ -63,8 +64,9 @@ _DEFAULT_SAMPLES = 1000
 class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
     """Serves `slcolm.evaluation.v1.EvaluationService`."""
 
-    def __init__(self, config: EvaluationConfig) -> None:
+    def __init__(self, config: EvaluationConfig, measures: EvaluationMeasures) -> None:
         self._config = config
+        self._measures = measures
 
     async def Merge(
         self,
@@ -120,10 +122,32 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
         policy.check_task(schema, "policy.")
         return evaluation_pb2.MergeResponse(
             results=[
-                _merge_result(item, f"items[{index}]", schema, policy)
+                self._merge_result(item, f"items[{index}]", schema, policy)
                 for index, item in enumerate(request.items)
             ],
             policy_digest=policy.digest,
+        )
+
+    def _merge_result(
+        self, message: evaluation_pb2.MergeItem, field: str, schema: TaskSchema, policy: Policy
+    ) -> evaluation_pb2.MergeResult:
+        name = policy.entity_filter
+        try:
+            item = _read_item(message, field, schema, [name])
+            merged = merge(item.evidence[name], policy, schema)
+            document = place(item.prediction, merged, schema)
+        except SlcolmError as error:
+            self._measures.sentences.labels(error.reason).inc()
+            return evaluation_pb2.MergeResult(id=message.prediction.id, error=status_of(error))
+        slm = frozenset(item.evidence[name].slm)
+        self._measures.merged(slm, {result.triple for result in merged})
+        return evaluation_pb2.MergeResult(
+            id=item.id,
+            merged=evaluation_pb2.Merged(
+                triples=[merged_triple_to_wire(triple) for triple in merged],
+                document=document_to_wire(document),
+                dropped=item.dropped[name],
+            ),
         )
 
     def _fit(self, request: evaluation_pb2.FitPolicyRequest) -> evaluation_pb2.FitPolicyResponse:
@@ -149,6 +173,7 @@ class EvaluationServicer(evaluation_pb2_grpc.EvaluationServiceServicer):
                 violations=[FieldViolation("items", "must not be empty")],
             )
         fitted = fit(dev, schema, training_counts, entity_filters=filters)
+        self._measures.policies.labels(fitted.policy.mode.value).inc()
         return evaluation_pb2.FitPolicyResponse(
             policy=policy_to_wire(fitted.policy),
             trials=[trial_to_wire(trial) for trial in fitted.trials],
@@ -308,26 +333,6 @@ def _answers(
 
 def _invalid_answers(field: str, problem: str) -> InvalidInput:
     return InvalidInput(f"{field} {problem}", violations=[FieldViolation(field, problem)])
-
-
-def _merge_result(
-    message: evaluation_pb2.MergeItem, field: str, schema: TaskSchema, policy: Policy
-) -> evaluation_pb2.MergeResult:
-    name = policy.entity_filter
-    try:
-        item = _read_item(message, field, schema, [name])
-        merged = merge(item.evidence[name], policy, schema)
-        document = place(item.prediction, merged, schema)
-    except SlcolmError as error:
-        return evaluation_pb2.MergeResult(id=message.prediction.id, error=status_of(error))
-    return evaluation_pb2.MergeResult(
-        id=item.id,
-        merged=evaluation_pb2.Merged(
-            triples=[merged_triple_to_wire(triple) for triple in merged],
-            document=document_to_wire(document),
-            dropped=item.dropped[name],
-        ),
-    )
 
 
 def _documents(systems: Sequence[evaluation_pb2.ScoredSystem]) -> list[Document]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from prometheus_client import Gauge, Histogram
-from prometheus_client.registry import Collector
+
+from slcolm_services.runtime.metrics import Measures
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class Measures:
-    """Queue, batches and times; in no registry until a server takes `collectors` into its own."""
+class ExtractionMeasures(Measures):
+    """Queue, batches and times."""
 
     def __init__(self) -> None:
         self.queued_tokens = Gauge(
@@ -42,15 +41,4 @@ class Measures:
             "Seconds that a batch took to pass the model, decoding included",
             buckets=_SECONDS,
             registry=None,
-        )
-
-    @property
-    def collectors(self) -> Sequence[Collector]:
-        """All of them."""
-        return (
-            self.queued_tokens,
-            self.batch_texts,
-            self.read_seconds,
-            self.queue_seconds,
-            self.run_seconds,
         )

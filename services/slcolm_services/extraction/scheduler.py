@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeAlias
@@ -22,7 +23,7 @@ import structlog
 
 from slcolm_services.errors import Cancelled, SlcolmError
 from slcolm_services.extraction.engine import Engine, Extraction, Sentence
-from slcolm_services.extraction.measures import Measures
+from slcolm_services.extraction.measures import ExtractionMeasures
 
 Output: TypeAlias = Extraction | SlcolmError
 
@@ -40,6 +41,7 @@ class _Call:
         lengths: Tokens of its texts that wait, in rising order.
         places: Theirs in the call.
         share: Tokens that are a worker's part of the whole call.
+        context: What was bound to the log where it was submitted.
     """
 
     engine: Engine
@@ -53,6 +55,7 @@ class _Call:
     arrived: float = field(default_factory=time.perf_counter)
     begun: bool = False
     outputs: dict[int, Output] = field(default_factory=dict)
+    context: Context = field(default_factory=copy_context)
 
     def of_like_length(self, shortest: int, longest: int) -> int | None:
         """The longest that waits and may go with texts of such lengths; an index of `lengths`."""
@@ -72,11 +75,11 @@ class Scheduler:
     """
 
     def __init__(
-        self, *, workers: int, batch_tokens: int, measures: Measures | None = None
+        self, *, workers: int, batch_tokens: int, measures: ExtractionMeasures | None = None
     ) -> None:
         self._workers = workers
         self._batch_tokens = batch_tokens
-        self._measures = measures or Measures()
+        self._measures = measures or ExtractionMeasures()
         self._changed = threading.Condition()
         self._calls: list[_Call] = []
         self._virtual_time = 0.0
@@ -213,11 +216,10 @@ class Scheduler:
         return call, place
 
     def _run(self, taken: Sequence[tuple[_Call, int]]) -> None:
-        sentences = [call.sentences[place] for call, place in taken]
         start = time.perf_counter()
-        outputs = _outputs(taken[0][0].engine, sentences)
+        outputs = _outputs(taken)
         self._measures.run_seconds.observe(time.perf_counter() - start)
-        self._measures.batch_texts.observe(len(sentences))
+        self._measures.batch_texts.observe(len(taken))
         by_call: dict[_Call, dict[int, Output]] = {}
         for (call, place), output in zip(taken, outputs, strict=True):
             by_call.setdefault(call, {})[place] = output
@@ -234,14 +236,18 @@ class Scheduler:
             call.future.set_result([call.outputs[place] for place in range(len(call.sentences))])
 
 
-def _outputs(engine: Engine, sentences: Sequence[Sentence]) -> Sequence[Output]:
+def _outputs(taken: Sequence[tuple[_Call, int]]) -> Sequence[Output]:
     """What comes of a batch; where it fails as a whole, its texts are tried one by one."""
+    call = taken[0][0]
+    sentences = [each.sentences[place] for each, place in taken]
     try:
-        return engine.run(sentences)
+        return call.engine.run(sentences)
     except Exception as error:  # noqa: BLE001  it must cost neither the worker nor other texts
-        if len(sentences) > 1:
-            return [output for one in sentences for output in _outputs(engine, [one])]
+        if len(taken) > 1:
+            return [output for one in taken for output in _outputs([one])]
         if isinstance(error, SlcolmError):
             return [error]
-        _log.exception("a text could not be run", tokens=len(sentences[0].encoded))
+        # A copy: other threads may be working for the same call.
+        in_context = call.context.copy().run
+        in_context(_log.exception, "a text could not be run", tokens=len(sentences[0].encoded))
         return [SlcolmError("the text could not be run; the service's log says why")]

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
 from slcolm_services.extraction.config import ExtractionConfig
-from slcolm_services.extraction.measures import Measures
+from slcolm_services.extraction.measures import ExtractionMeasures
 from slcolm_services.extraction.registry import Registry
 from slcolm_services.extraction.resources import Resources
 from slcolm_services.extraction.scheduler import Scheduler
@@ -26,7 +26,7 @@ def build(config: ExtractionConfig) -> Service:
     It is ready once the configured model is loaded, or at once where none is configured: models
     then come by `LoadModel`.
     """
-    measures = Measures()
+    measures = ExtractionMeasures()
     registry = Registry(ArtifactStore(config.store), config)
     resources = Resources.of(config)
     scheduler = Scheduler(

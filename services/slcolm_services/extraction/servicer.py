@@ -13,7 +13,7 @@ from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import FieldViolation, InvalidInput, SlcolmError
 from slcolm_services.extraction.config import ExtractionConfig
 from slcolm_services.extraction.engine import Extraction
-from slcolm_services.extraction.measures import Measures
+from slcolm_services.extraction.measures import ExtractionMeasures
 from slcolm_services.extraction.reading import Reading
 from slcolm_services.extraction.registry import LoadedModel, Registry
 from slcolm_services.extraction.scheduler import Output, Scheduler
@@ -34,7 +34,7 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
         config: ExtractionConfig,
         registry: Registry,
         scheduler: Scheduler,
-        measures: Measures,
+        measures: ExtractionMeasures,
     ) -> None:
         self._config = config
         self._registry = registry

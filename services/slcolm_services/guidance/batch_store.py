@@ -167,11 +167,11 @@ class BatchStore:
         rows = await self._ledger.transact(lambda connection: connection.execute(query).all())
         return {row.digest: int(row.tokens) for row in rows}
 
-    async def collect(self, batch: Batch, results: Iterable[BatchResult]) -> None:
-        """Write what came of some requests; what is settled already stays as it is."""
+    async def collect(self, batch: Batch, results: Iterable[BatchResult]) -> Sequence[Settlement]:
+        """Write what came of some requests, and return it; what is settled stays as it is."""
         by_digest = {result.digest: result for result in results}
 
-        def work(connection: sa.Connection) -> None:
+        def work(connection: sa.Connection) -> Sequence[Settlement]:
             settlements = []
             open_claims = list(_claims(connection, batch.id, list(by_digest)))
             for claim in open_claims:
@@ -197,8 +197,9 @@ class BatchStore:
                     failed=BATCHES.c.failed + len(settlements) - answered,
                 )
             )
+            return settlements
 
-        await self._ledger.transact(work)
+        return await self._ledger.transact(work)
 
     async def end(self, batch_id: str, state: BatchState, problem: str = "") -> None:
         """End a batch; requests that nothing came of have failed. Once ended it stays so."""

@@ -21,6 +21,7 @@ from slcolm_services.guidance.batch_store import Batch, BatchStore
 from slcolm_services.guidance.entries import Claim
 from slcolm_services.guidance.exchange import Exchange, claim_for
 from slcolm_services.guidance.ledger import Ledger
+from slcolm_services.guidance.measures import BATCH, GuidanceMeasures
 from slcolm_services.guidance.providers.base import Provider, Request
 from slcolm_services.guidance.providers.batch import (
     BatchProvider,
@@ -46,6 +47,7 @@ class Batches:
         ledger: Where batches and answers are kept.
         exchange: Who asks single requests.
         providers: Those that take batches, by name.
+        measures: Where answers and what they cost are counted.
         unconfirmed_seconds: How long the provider may take to list a batch whose creation it did
             not confirm.
     """
@@ -56,11 +58,13 @@ class Batches:
         exchange: Exchange,
         providers: Mapping[str, BatchProvider],
         *,
+        measures: GuidanceMeasures | None = None,
         unconfirmed_seconds: float = _UNCONFIRMED_SECONDS,
     ) -> None:
         self._store = BatchStore(ledger)
         self._exchange = exchange
         self._providers = dict(providers)
+        self._measures = measures or GuidanceMeasures()
         self._unconfirmed_seconds = unconfirmed_seconds
         self._tasks: dict[str, asyncio.Task[Any]] = {}
 
@@ -245,6 +249,9 @@ class Batches:
         worst = await self._store.worst_tokens(batch.id)
         for file_id in remote.result_files:
             async for results in batches.results(file_id, worst):
-                await self._store.collect(batch, results)
+                for settled in await self._store.collect(batch, results):
+                    self._measures.paid(batch.provider, settled.usage, batches.prices.currency)
+                    if settled.answer is not None:
+                        self._measures.answered(batch.provider, BATCH)
         await self._store.end(batch.id, remote.state, remote.problem)
         _log.info("batch_ended", batch_id=batch.id, state=remote.state.value)

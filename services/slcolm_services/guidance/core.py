@@ -24,6 +24,7 @@ from slcolm_services.guidance.entries import Spending
 from slcolm_services.guidance.exchange import Exchange, request_digest
 from slcolm_services.guidance.items import Demonstration, GuideItem, Prompt, PromptOptions
 from slcolm_services.guidance.ledger import Ledger
+from slcolm_services.guidance.measures import GuidanceMeasures
 from slcolm_services.guidance.outcome import Guided, Outcome, read_answer
 from slcolm_services.guidance.prompt import (
     Window,
@@ -85,6 +86,7 @@ class Guidance:
         default: Name of the provider that requests without one get.
         ledger: Where paid answers are kept.
         batch_providers: Those of the providers that take batches, by name.
+        measures: Where the work is counted.
     """
 
     def __init__(
@@ -93,12 +95,16 @@ class Guidance:
         default: str,
         ledger: Ledger,
         batch_providers: Mapping[str, BatchProvider] | None = None,
+        measures: GuidanceMeasures | None = None,
     ) -> None:
         self._providers = dict(providers)
         self._default = default
         self._ledger = ledger
-        self._exchange = Exchange(ledger)
-        self.batches = Batches(ledger, self._exchange, batch_providers or {})
+        self._measures = measures or GuidanceMeasures()
+        self._exchange = Exchange(ledger, self._measures)
+        self.batches = Batches(
+            ledger, self._exchange, batch_providers or {}, measures=self._measures
+        )
 
     async def open(self) -> None:
         """Open the ledger and every provider."""
@@ -308,13 +314,11 @@ class Guidance:
                 for item in items
             ]
 
-        return await self.batches.submit(
-            batch.provider,
-            await asyncio.to_thread(build),
-            run_id=run_id,
-            budget=budget,
-            deadline=batch.deadline,
-        )
+        requests = await asyncio.to_thread(build)
+        with self._measures.counting_refusals():
+            return await self.batches.submit(
+                batch.provider, requests, run_id=run_id, budget=budget, deadline=batch.deadline
+            )
 
     def _find(self, name: str) -> Provider:
         found = self._providers.get(name or self._default)
@@ -358,6 +362,7 @@ class Guidance:
 
         async def outcome(job: _Job) -> Outcome:
             done = await self._outcome(job, batch, places)
+            self._measures.ended(batch.provider.info.name, done)
             on_done()
             return done
 

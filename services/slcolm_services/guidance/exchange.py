@@ -14,6 +14,7 @@ from slcolm_services.errors import AnswerPending, BudgetExhausted, DeadlineTooSh
 from slcolm_services.guidance.entries import Answer, Asked, Claim, Claimed, Settlement, Wait
 from slcolm_services.guidance.items import Prompt
 from slcolm_services.guidance.ledger import Ledger
+from slcolm_services.guidance.measures import BOUGHT, FREE, LEDGER, SHARED, GuidanceMeasures
 from slcolm_services.guidance.providers.base import (
     ChargedInVain,
     Completion,
@@ -60,10 +61,12 @@ class Exchange:
 
     Args:
         ledger: Where paid answers and claims are kept.
+        measures: Where answers and what they cost are counted.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, measures: GuidanceMeasures | None = None) -> None:
         self._ledger = ledger
+        self._measures = measures or GuidanceMeasures()
         self._in_flight: dict[str, asyncio.Task[Completion]] = {}
 
     async def answer(
@@ -97,7 +100,9 @@ class Exchange:
             SlcolmError: Whatever the provider raises.
         """
         if not provider.info.metered:
-            return await provider.complete(request, deadline=deadline)
+            completion = await provider.complete(request, deadline=deadline)
+            self._measures.answered(provider.info.name, FREE)
+            return completion
         claim = claim_for(provider.info, request, run_id, budget, provider.info.prices)
         clock = asyncio.get_running_loop().time
         while True:
@@ -116,7 +121,10 @@ class Exchange:
                 if mine or clock() >= deadline:
                     raise
                 continue  # the other caller had less time or less money than this one
-            return completion if mine else replace(completion, usage=Usage())
+            if mine:
+                return completion
+            self._measures.answered(provider.info.name, SHARED)
+            return replace(completion, usage=Usage())
 
     def _landed(self, digest: str, task: asyncio.Task[Completion]) -> None:
         del self._in_flight[digest]
@@ -133,25 +141,30 @@ class Exchange:
         self, provider: Provider, request: Request, claim: Claim, deadline: float
     ) -> Completion:
         found = await self._find_or_claim(claim, deadline)
+        info = provider.info
         if found is not None:
+            self._measures.answered(info.name, LEDGER)
             return Completion(found)
         booking = Settlement(
             digest=claim.digest,
             answer=None,
             usage=Usage(),
-            provider=provider.info.name,
+            provider=info.name,
             run_id=claim.run_id,
             asked=claim.asked,
         )
         try:
             completion = await provider.complete(request, deadline=deadline)
         except ChargedInVain as error:
+            self._measures.paid(info.name, error.usage, info.prices.currency)
             await self._settle(replace(booking, usage=error.usage))
             raise
         except BaseException:
             with suppress(SlcolmError):  # the next renewal of the lease sees to it
                 await self._ledger.release(claim.digest)
             raise
+        self._measures.answered(info.name, BOUGHT)
+        self._measures.paid(info.name, completion.usage, info.prices.currency)
         await self._settle(replace(booking, answer=completion.answer, usage=completion.usage))
         return completion
 

@@ -12,6 +12,7 @@ from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
 from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.ledger import Ledger
+from slcolm_services.guidance.measures import GuidanceMeasures
 from slcolm_services.guidance.prompt import Window
 from slcolm_services.guidance.providers.base import Provider
 from slcolm_services.guidance.providers.batch import BatchProvider
@@ -30,7 +31,8 @@ def build(config: GuidanceConfig) -> Service:
     Raises:
         ConfigInvalid: The endpoint's key is not in the environment, or the ledger's URL is wrong.
     """
-    guidance = build_guidance(config)
+    measures = GuidanceMeasures()
+    guidance = build_guidance(config, measures)
 
     def register(server: grpc.aio.Server) -> None:
         guidance_pb2_grpc.add_GuidanceServiceServicer_to_server(
@@ -47,6 +49,7 @@ def build(config: GuidanceConfig) -> Service:
         start=start,
         stop=guidance.close,
         cost=_cost,
+        collectors=measures.collectors,
         roles={
             "RenderPrompt": Role.READ,
             "ListProviders": Role.READ,
@@ -61,20 +64,25 @@ def build(config: GuidanceConfig) -> Service:
     )
 
 
-def build_guidance(config: GuidanceConfig) -> Guidance:
+def build_guidance(config: GuidanceConfig, measures: GuidanceMeasures | None = None) -> Guidance:
     """Make what the service wraps: providers by name over one ledger.
+
+    Args:
+        config: Of the service.
+        measures: Where the work is counted.
 
     Raises:
         ConfigInvalid: The endpoint's key is not in the environment, or the ledger's URL is wrong.
     """
     limits = RunBudget(config.max_calls, config.max_tokens, config.max_cost)
     ledger = Ledger(config.ledger_url, limits)
-    providers, batch_providers = _providers(config)
-    return Guidance(providers, config.provider, ledger, batch_providers)
+    measures = measures or GuidanceMeasures()
+    providers, batch_providers = _providers(config, measures)
+    return Guidance(providers, config.provider, ledger, batch_providers, measures)
 
 
 def _providers(
-    config: GuidanceConfig,
+    config: GuidanceConfig, measures: GuidanceMeasures
 ) -> tuple[dict[str, Provider], dict[str, BatchProvider]]:
     """Every provider, and those that take batches, by name."""
     window = Window(config.context_tokens, config.max_answer_tokens)
@@ -97,9 +105,10 @@ def _providers(
                 model.prompt_price, model.cached_price, model.completion_price, config.currency
             )
             endpoints = [
-                Endpoint(where, model, where.api_key(), prices) for where in model.endpoints
+                Endpoint(where, model, where.api_key(), prices, measures)
+                for where in model.endpoints
             ]
-            providers[model.name] = OpenAIProvider(model, endpoints, prices)
+            providers[model.name] = OpenAIProvider(model, endpoints, prices, measures)
             if model.takes_batches:
                 batch_providers[model.name] = OpenAIBatches(
                     model.name, model.model, endpoints[0], prices * model.batch_price_factor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -22,9 +23,11 @@ from slcolm_services.errors import (
     IndexNotFound,
     IndexNotReady,
     InvalidInput,
+    SlcolmError,
 )
 from slcolm_services.retrieval import candidates, triggers
 from slcolm_services.retrieval.config import RetrievalConfig, TriggerConfig
+from slcolm_services.retrieval.measures import RetrievalMeasures
 from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role, Vector
 from slcolm_services.retrieval.store import Hit, IndexStore
 
@@ -90,10 +93,12 @@ class Retriever:
 
     Args:
         config: Where Qdrant is, and the limits.
+        measures: Where indexes are counted.
     """
 
-    def __init__(self, config: RetrievalConfig) -> None:
+    def __init__(self, config: RetrievalConfig, measures: RetrievalMeasures | None = None) -> None:
         self._config = config
+        self._measures = measures or RetrievalMeasures()
         self._executor = ThreadPoolExecutor(
             config.qdrant_connections if config.qdrant_url else 1, thread_name_prefix="qdrant"
         )
@@ -109,6 +114,7 @@ class Retriever:
             HomeInUse: Another process has the embedded Qdrant's folder open.
         """
         self._opened = await self._run(lambda: IndexStore(self._config))
+        await self._run(self._survey)
 
     async def close(self) -> None:
         """Close the store once the work that was begun has ended."""
@@ -239,13 +245,16 @@ class Retriever:
         def change() -> None:
             with self._changing:
                 self._store.delete(revision)
+                self._survey()
 
         await self._run(change)
         self._finished.pop(revision, None)
         _log.info("index deleted", index_revision=revision)
 
     async def _run(self, work: Callable[[], ResultT]) -> ResultT:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        # As `asyncio.to_thread` does: what is logged there belongs to the call.
+        in_context = partial(contextvars.copy_context().run, work)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, in_context)
 
     @property
     def _store(self) -> IndexStore:
@@ -289,7 +298,17 @@ class Retriever:
             training=finished.training_count,
             triggers=finished.trigger_count,
         )
+        self._survey()
         return finished
+
+    def _survey(self) -> None:
+        """Count the indexes; a server that cannot be reached just now is no reason to fail."""
+        manifests = []
+        with contextlib.suppress(SlcolmError):
+            for revision in self._store.revisions():
+                with contextlib.suppress(IndexNotFound):
+                    manifests.append(self._store.manifest(revision))
+            self._measures.surveyed(manifests)
 
     def _counted(self, manifest: Manifest) -> Manifest:
         if manifest.finished:

@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 
 from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from slcolm_services.retrieval.config import RetrievalConfig
+from slcolm_services.retrieval.measures import RetrievalMeasures
 from slcolm_services.retrieval.retriever import Retriever
 from slcolm_services.retrieval.servicer import RetrievalServicer
 from slcolm_services.runtime.roles import Role
@@ -16,8 +17,9 @@ _NAME = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 
 def build(config: RetrievalConfig) -> Service:
     """The retrieval service as the runtime starts it. Nothing is opened before `start`."""
-    retriever = Retriever(config)
-    servicer = RetrievalServicer(config, retriever)
+    measures = RetrievalMeasures()
+    retriever = Retriever(config, measures)
+    servicer = RetrievalServicer(config, retriever, measures)
 
     return Service(
         name=_NAME,
@@ -27,6 +29,7 @@ def build(config: RetrievalConfig) -> Service:
         start=retriever.open,
         stop=retriever.close,
         cost=_characters,
+        collectors=measures.collectors,
         roles={
             "Select": Role.READ,
             "GetIndex": Role.READ,

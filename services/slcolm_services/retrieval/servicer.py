@@ -16,6 +16,7 @@ from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import BatchTooLarge, FieldViolation, InvalidInput, TextTooLong
 from slcolm_services.retrieval.candidates import Candidate
 from slcolm_services.retrieval.config import RetrievalConfig
+from slcolm_services.retrieval.measures import RetrievalMeasures
 from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role, Vector
 from slcolm_services.retrieval.retriever import (
     Query,
@@ -46,9 +47,12 @@ _ROLES = {
 class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     """Serves `slcolm.retrieval.v1.RetrievalService`."""
 
-    def __init__(self, config: RetrievalConfig, retriever: Retriever) -> None:
+    def __init__(
+        self, config: RetrievalConfig, retriever: Retriever, measures: RetrievalMeasures
+    ) -> None:
         self._config = config
         self._retriever = retriever
+        self._measures = measures
 
     async def IndexDemonstrations(
         self,
@@ -106,11 +110,15 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
                 check_dimension(vector, manifest, f"{field}.vector")
                 queries[name] = Query(document, vector)
             except InvalidInput as error:
+                self._measures.queries.labels(error.reason).inc()
                 results[name] = retrieval_pb2.SelectResult(id=name, error=status_of(error))
         selections = await self._retriever.select(
             request.index_revision, list(queries.values()), options
         )
         for name, selection in zip(queries, selections, strict=True):
+            self._measures.queries.labels("OK").inc()
+            self._measures.selected.labels("demonstration").inc(len(selection.demonstrations))
+            self._measures.selected.labels("candidate").inc(len(selection.candidates))
             results[name] = retrieval_pb2.SelectResult(
                 id=name, selection=_selection_to_wire(selection)
             )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
@@ -30,14 +29,17 @@ from slcolm_services.errors import (
 )
 from slcolm_services.runtime.access import caller_name
 from slcolm_services.runtime.admission import Admission
+from slcolm_services.runtime.calling import STATUS_CODE, attributes_of
+from slcolm_services.runtime.correlation import REQUEST_ID, names_of, told
 from slcolm_services.runtime.metrics import Metrics
 from slcolm_services.runtime.status import code_of, fitted, status_of, trailers_of
-
-REQUEST_ID = "x-request-id"
-"""Metadata key of the id that a caller may give a call, and that comes back with the answer."""
+from slcolm_services.runtime.tracing import SERVER, span
 
 _log = structlog.get_logger(__name__)
-_REQUEST_ID_FORM = re.compile(r"[!-~]{1,128}")
+_FAULTS = frozenset(
+    {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+)
+"""Codes that are a server's failure; others tell of the caller's."""
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
@@ -168,18 +170,20 @@ def _or_unreadable(read: Callable[[bytes], Message] | None) -> Callable[[bytes],
 
 
 def _request_id(context: _Context) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID and isinstance(value, str) and _REQUEST_ID_FORM.fullmatch(value):
-            return value
     # Not `uuid4`: it asks the system for secrets, and the other threads take the turn meanwhile.
-    return f"{random.getrandbits(128):032x}"
+    made = f"{random.getrandbits(128):032x}"
+    return told(context.invocation_metadata() or (), REQUEST_ID) or made
 
 
 @asynccontextmanager
 async def identified(call: Call) -> AsyncIterator[None]:
-    """Bind the request id to the log, and send it back in the trailing metadata."""
+    """Bind request id, run and stage to the log; send the id back in the trailing metadata."""
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=call.request_id, method=call.method)
+    structlog.contextvars.bind_contextvars(
+        request_id=call.request_id,
+        method=call.method,
+        **names_of(call.context.invocation_metadata() or (), call.request),
+    )
     if caller := caller_name.get(""):
         structlog.contextvars.bind_contextvars(caller=caller)
     call.context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
@@ -219,6 +223,31 @@ async def _abort(call: Call, error: BaseException, cause: BaseException) -> None
         await call.context.abort(code_of(status), status.message, trailers)
     except grpc.aio.AbortError as abort:
         raise abort from cause
+
+
+@asynccontextmanager
+async def traced(call: Call) -> AsyncIterator[None]:
+    """Make the call a span of the trace that its caller names; nothing where tracing is off."""
+    with span(
+        call.method.lstrip("/"),
+        kind=SERVER,
+        attributes={**attributes_of(call.method), "slcolm.request_id": call.request_id},
+        parent=call.context.invocation_metadata() or (),
+    ) as made:
+        code = "OK"
+        try:
+            yield
+        except grpc.aio.AbortError:
+            code = _name(call.context.code())
+            raise
+        except asyncio.CancelledError:
+            code = "CANCELLED"
+            raise
+        finally:
+            # The run's name may have become known meanwhile.
+            made.note({**attributes_of(call.method), STATUS_CODE: code})
+            if code in _FAULTS:
+                made.fail(code)
 
 
 class Measured:

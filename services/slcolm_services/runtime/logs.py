@@ -7,10 +7,18 @@ are never logged at info or above.
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import sys
+from collections.abc import Mapping
 
 import structlog
+
+_PARENT = "SLCOLM_PARENT_LOG"
+"""Variable that tells a child process how its parent logs, and for which call it works."""
+
+_settings: dict[str, str] = {}
 
 
 def configure_logging(*, level: str, format: str) -> None:  # noqa: A002  the setting's own name
@@ -21,6 +29,7 @@ def configure_logging(*, level: str, format: str) -> None:  # noqa: A002  the se
             that is higher.
         format: `json` or `console`.
     """
+    _settings.update(level=level, format=format)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -56,3 +65,23 @@ def configure_logging(*, level: str, format: str) -> None:  # noqa: A002  the se
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def child_environment() -> dict[str, str]:
+    """Environment for a child process that works for the call at hand, and logs as this one."""
+    bound = structlog.contextvars.get_contextvars()
+    return {**os.environ, _PARENT: json.dumps({"settings": _settings, "bound": bound})}
+
+
+def log_as_parent(environ: Mapping[str, str]) -> None:
+    """Set logging up in a child process; its lines are lines of the parent's call.
+
+    Args:
+        environ: What `child_environment` of the parent has made. Nothing is done where it has
+            not, or where the parent's logging is not set up.
+    """
+    parent = json.loads(environ.get(_PARENT, "{}"))
+    if parent.get("settings"):
+        configure_logging(**parent["settings"])
+        logging.captureWarnings(capture=True)
+        structlog.contextvars.bind_contextvars(**parent["bound"])

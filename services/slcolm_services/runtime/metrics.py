@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
@@ -60,3 +61,15 @@ class Metrics:
             thread.join()
 
         return server.server_port, stop
+
+
+class Measures:
+    """What a service measures of itself: its attributes, in no registry of their own.
+
+    A server takes `collectors` into its registry.
+    """
+
+    @property
+    def collectors(self) -> Sequence[Collector]:
+        """All of them."""
+        return tuple(vars(self).values())

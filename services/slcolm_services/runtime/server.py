@@ -34,6 +34,7 @@ from slcolm_services.runtime.interceptors import (
     identified,
     readable,
     service_of,
+    traced,
 )
 from slcolm_services.runtime.metrics import Metrics
 from slcolm_services.runtime.roles import Role
@@ -173,7 +174,7 @@ class Server:
     def _interceptors(self) -> list[grpc.aio.ServerInterceptor]:  # type: ignore[type-arg]
         unlimited = self._service.unlimited_methods
         around = Interceptor(
-            guards=(identified, errors_to_status, Measured(self.metrics), readable),
+            guards=(identified, traced, errors_to_status, Measured(self.metrics), readable),
             covers=lambda service: service != _HEALTH,
         )
         authenticate = authentication(self._auth)

@@ -17,6 +17,8 @@ from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig
 from slcolm_services.runtime.logs import configure_logging
 from slcolm_services.runtime.server import Server, Service
+from slcolm_services.runtime.telemetry_config import TelemetryConfig
+from slcolm_services.runtime.tracing import tracing
 
 __all__ = ["NO_START", "Service", "run_service"]
 
@@ -30,7 +32,12 @@ _log = structlog.get_logger(__name__)
 
 
 def run_service(
-    service: Service, config: ServerConfig, *, role: str, auth: AuthConfig | None = None
+    service: Service,
+    config: ServerConfig,
+    *,
+    role: str,
+    auth: AuthConfig | None = None,
+    telemetry: TelemetryConfig | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or the parent's end, then drain; a second signal stops at once.
 
@@ -43,13 +50,15 @@ def run_service(
         config: How.
         role: Name for the start line and the log.
         auth: Whose calls are taken; everybody's where none is given.
+        telemetry: Where traces go; nowhere where none is given.
 
     Raises:
         SystemExit: With status 1, when the service cannot start; the log says why.
     """
     configure_logging(level=config.log_level, format=config.log_format)
     try:
-        asyncio.run(_serve(service, config, role, auth))
+        with tracing(telemetry or TelemetryConfig(), role):
+            asyncio.run(_serve(service, config, role, auth))
     except SlcolmError as error:
         _log.error(
             NO_START,
@@ -72,7 +81,13 @@ async def _serve(
         # Not `print`: this line is for programs, and a pipe would hold it back.
         sys.stdout.write(json.dumps({"role": role, "address": server.address}) + "\n")
         sys.stdout.flush()
-        _log.info("listening", role=role, address=server.address, health_port=server.health_port)
+        _log.info(
+            "listening",
+            role=role,
+            address=server.address,
+            health_port=server.health_port,
+            metrics_port=server.metrics_port,
+        )
         orphaned = asyncio.create_task(_watch_parent(config.parent_pid, causes))
         try:
             cause = await _interruptible(server.load(), causes)

@@ -10,9 +10,11 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 
 from slcolm_services.errors import ArtifactNotFound, DatasetNotFound, Overloaded, SlcolmError
+from slcolm_services.runtime.logs import child_environment
 from slcolm_services.runtime.store import ArtifactStore
 from slcolm_services.training.config import TrainingConfig
 from slcolm_services.training.job import Finished, Job, JobFolder, from_line
+from slcolm_services.training.measures import TrainingMeasures
 from slcolm_services.training.progress import Progress
 
 _STOP_SECONDS = 10.0
@@ -25,11 +27,18 @@ class JobRunner:
     Args:
         config: Of the service.
         store: Holds the data sets and takes the models.
+        measures: Where jobs are counted.
     """
 
-    def __init__(self, config: TrainingConfig, store: ArtifactStore) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        store: ArtifactStore,
+        measures: TrainingMeasures | None = None,
+    ) -> None:
         self._config = config
         self._store = store
+        self._measures = measures or TrainingMeasures()
         self._running = False
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -39,7 +48,10 @@ class JobRunner:
 
     async def find_finished(self, job: Job) -> Finished | None:
         """What the same job has made before, where the store still has it."""
-        return await asyncio.to_thread(self._find, job.key)
+        found = await asyncio.to_thread(self._find, job.key)
+        if found is not None:
+            self._measures.jobs.labels("reused").inc()
+        return found
 
     async def run(self, job: Job) -> AsyncGenerator[Progress | Finished]:
         """Run a job, or go on with an interrupted one.
@@ -61,14 +73,19 @@ class JobRunner:
             )
         self._running = True
         try:
-            folder = JobFolder(self._config.work_dir / job.key)
-            await asyncio.to_thread(self._prepare, job, folder)
-            async with aclosing(self._updates(folder.path.absolute())) as updates:
-                async for update in updates:
-                    if isinstance(update, Finished):
-                        yield await asyncio.to_thread(self._keep, job, folder, update)
-                    else:
-                        yield update
+            with self._measures.job() as tell:
+                folder = JobFolder(self._config.work_dir / job.key)
+                await asyncio.to_thread(self._prepare, job, folder)
+                async with aclosing(self._updates(folder.path.absolute())) as updates:
+                    async for update in updates:
+                        if isinstance(update, Finished):
+                            # Its caller may leave with the model in hand.
+                            finished = await asyncio.to_thread(self._keep, job, folder, update)
+                            tell(finished)
+                            yield finished
+                        else:
+                            tell(update)
+                            yield update
         finally:
             self._running = False
 
@@ -106,6 +123,7 @@ class JobRunner:
             str(folder),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
+            env=child_environment(),
             limit=_LONGEST_LINE,
         )
         assert process.stdout is not None  # noqa: S101  it was asked for

@@ -9,6 +9,7 @@ from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 from slcolm_services.training.config import TrainingConfig
+from slcolm_services.training.measures import TrainingMeasures
 from slcolm_services.training.retention import discard_abandoned
 from slcolm_services.training.runner import JobRunner
 from slcolm_services.training.servicer import TrainingServicer
@@ -18,7 +19,8 @@ _NAME = training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name
 
 def build(config: TrainingConfig) -> Service:
     """The training service as the runtime starts it; it loads nothing, and clears up."""
-    runner = JobRunner(config, ArtifactStore(config.store))
+    measures = TrainingMeasures()
+    runner = JobRunner(config, ArtifactStore(config.store), measures)
     servicer = TrainingServicer(config, runner)
 
     async def start() -> None:
@@ -33,5 +35,6 @@ def build(config: TrainingConfig) -> Service:
         stop=runner.close,
         # A training takes as long as it takes; one at a time is the runner's own limit.
         unlimited_methods=frozenset({f"/{_NAME}/Train"}),
+        collectors=measures.collectors,
         roles={"Train": Role.WRITE},
     )

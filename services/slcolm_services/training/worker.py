@@ -11,11 +11,16 @@ import shutil
 import sys
 from pathlib import Path
 
+import structlog
+
 from slcolm_services.corpus.jsonl import read_documents
 from slcolm_services.errors import SlcolmError
+from slcolm_services.runtime.logs import log_as_parent
 from slcolm_services.training.job import Finished, JobFolder, to_line
 from slcolm_services.training.progress import Progress
 from slcolm_services.training.train import train
+
+_log = structlog.get_logger(__name__)
 
 
 def main(path: str) -> None:
@@ -28,6 +33,8 @@ def main(path: str) -> None:
     """
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    log_as_parent(os.environ)
 
     def say(update: Progress | Finished | SlcolmError) -> None:
         print(to_line(update), file=lines, flush=True)
@@ -49,6 +56,9 @@ def main(path: str) -> None:
         )
     except SlcolmError as error:
         say(error)
+        sys.exit(1)
+    except Exception:  # noqa: BLE001  its line is to name the call
+        _log.exception("training failed")
         sys.exit(1)
     say(Finished(model.dev_scores, model.train_seconds))
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import grpc
 import pytest
+import structlog
 from google.rpc import error_details_pb2, status_pb2
 
 from slcolm.common.v1 import common_pb2
@@ -342,3 +343,21 @@ async def test_queue_and_batches_are_shown_with_the_servers_metrics(
         assert value("slcolm_extraction_queue_seconds_count") == 1
         assert value("slcolm_extraction_read_seconds_count") == 1
         assert value("slcolm_extraction_queued_tokens") == 0
+
+
+async def test_the_line_about_a_text_that_failed_is_a_line_of_its_call(
+    config: ExtractionConfig, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Engine, batch: Sequence[Sentence]) -> Any:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Engine, "run", broken)
+    bound = [structlog.contextvars.merge_contextvars]
+    with structlog.testing.capture_logs(processors=bound) as lines:
+        async with serving(with_model(config, model_folder)) as stub:
+            metadata = (("x-request-id", "mine"),)
+            request = request_of("A", "B")
+            answer = await stub.Extract(request, timeout=_TIMEOUT_SECONDS, metadata=metadata)
+    assert [result.WhichOneof("outcome") for result in answer.results] == ["error", "error"]
+    failed = [line for line in lines if line["event"] == "a text could not be run"]
+    assert [line["request_id"] for line in failed] == ["mine", "mine"]

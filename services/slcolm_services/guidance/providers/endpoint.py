@@ -9,7 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ import httpx2
 import openai
 
 from slcolm_services.guidance.config import EndpointSettings, ModelSettings
+from slcolm_services.guidance.measures import GuidanceMeasures
 from slcolm_services.guidance.providers.base import Completion, Request
 from slcolm_services.guidance.providers.breaker import Breaker
 from slcolm_services.guidance.providers.concurrency import ConcurrencyLimit
@@ -26,6 +27,7 @@ from slcolm_services.guidance.providers.http import BodyTooLong, BoundedClient
 from slcolm_services.guidance.providers.rate import RateLimit
 from slcolm_services.guidance.providers.reading import Unreadable, read_completion
 from slcolm_services.guidance.usage import Prices, Usage
+from slcolm_services.runtime.tracing import CLIENT, Span, span
 
 SET_ASIDE = "the endpoint is set aside"
 """What is told of an endpoint that was not asked, since it kept failing."""
@@ -86,10 +88,16 @@ class Endpoint:
         model: What is asked for.
         api_key: Its key; empty where it needs none. Never logged, told or repeated.
         prices: What it charges.
+        measures: Where requests are counted.
     """
 
     def __init__(
-        self, where: EndpointSettings, model: ModelSettings, api_key: str, prices: Prices
+        self,
+        where: EndpointSettings,
+        model: ModelSettings,
+        api_key: str,
+        prices: Prices,
+        measures: GuidanceMeasures | None = None,
     ) -> None:
         self.name = urlsplit(where.base_url).netloc.rpartition("@")[2] or _OPENAI_HOST
         self.breaker = Breaker(model.backoff_seconds, model.max_backoff_seconds)
@@ -101,6 +109,7 @@ class Endpoint:
         self._model = model
         self._api_key = api_key
         self._prices = prices
+        self._measures = measures or GuidanceMeasures()
         self._requests = _limit(where.requests_per_minute)
         self._tokens = _limit(where.tokens_per_minute)
         self._refusal: AttemptFailed | None = None
@@ -160,7 +169,7 @@ class Endpoint:
             self.breaker.succeeded()
             self._refusal = None
             self.concurrency.served()
-            self.outcomes["answered"] += 1
+            self._count("answered")
             settle(completion.usage)
             return completion
 
@@ -200,6 +209,7 @@ class Endpoint:
                 if refused and self.dialect.learn(body, error.response.text):
                     self.outcomes["refused_form"] += 1
                     if self.dialect.body(request) != body:
+                        self._measures.requests.labels(*self._labels, "refused_form").inc()
                         continue
                 raise self._failure(error) from None
             self.answer_form = form_of(body)
@@ -209,20 +219,24 @@ class Endpoint:
         if self._client is None:
             raise AttemptFailed("the provider is not open", Scope.ENDPOINT)
         try:
-            async with asyncio.timeout(self._model.attempt_timeout_seconds) as limit:
-                response = await self._client.post(
-                    "/chat/completions", body=body, cast_to=httpx2.Response
-                )
+            with self._measures.request_seconds.labels(*self._labels).time(), self._span() as sent:
+                async with asyncio.timeout(self._model.attempt_timeout_seconds) as limit:
+                    response = await self._client.post(
+                        "/chat/completions",
+                        body=body,
+                        cast_to=httpx2.Response,
+                        options={"headers": sent.headers},
+                    )
         except openai.APIStatusError:
             raise
         except openai.APITimeoutError:
             raise self._timed_out() from None
         except openai.APIConnectionError as error:
-            self.outcomes["connection"] += 1
+            self._count("connection")
             cause = type(error.__cause__).__name__
             raise AttemptFailed(f"connection: {cause}", Scope.PASSING) from None
         except BodyTooLong:
-            self.outcomes["too_long"] += 1
+            self._count("too_long")
             raise AttemptFailed("the endpoint's answer has no end", Scope.PASSING) from None
         except TimeoutError:
             if limit.expired():
@@ -236,13 +250,29 @@ class Endpoint:
                 prices=self._prices,
             )
         except Unreadable as error:
-            self.outcomes["unreadable"] += 1
+            self._count("unreadable")
             raise AttemptFailed(error.problem, Scope.PASSING, usage=error.usage) from None
+
+    def _span(self) -> AbstractContextManager[Span]:
+        attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.request.model": self._model.model,
+            "server.address": self.name,
+        }
+        return span(f"chat {self._model.model}", kind=CLIENT, attributes=attributes)
+
+    @property
+    def _labels(self) -> tuple[str, str]:
+        return self._model.model, self.name
+
+    def _count(self, outcome: str) -> None:
+        self.outcomes[outcome] += 1
+        self._measures.requests.labels(*self._labels, outcome).inc()
 
     def _failure(self, error: openai.APIStatusError) -> AttemptFailed:
         """What a status means."""
         status = error.status_code
-        self.outcomes[f"status_{status}"] += 1
+        self._count(f"status_{status}")
         if status in _OVERLOADED:
             self.concurrency.refused()
         code = str(error.code or "")
@@ -259,7 +289,7 @@ class Endpoint:
         )
 
     def _timed_out(self) -> AttemptFailed:
-        self.outcomes["timeout"] += 1
+        self._count("timeout")
         self.concurrency.refused()
         return AttemptFailed("no answer within the attempt's time", Scope.PASSING)
 

@@ -17,9 +17,11 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
+from prometheus_client import Counter
 
 from slcolm_services.errors import DeadlineTooShort, ProviderUnavailable
 from slcolm_services.guidance.config import ModelConfig
+from slcolm_services.guidance.measures import GuidanceMeasures
 from slcolm_services.guidance.prompt import Window
 from slcolm_services.guidance.providers.base import (
     ChargedInVain,
@@ -45,11 +47,19 @@ class OpenAIProvider:
         config: The model and how it is asked.
         endpoints: Where, in order of preference.
         prices: What it charges.
+        measures: Where retries are counted.
     """
 
-    def __init__(self, config: ModelConfig, endpoints: Sequence[Endpoint], prices: Prices) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        endpoints: Sequence[Endpoint],
+        prices: Prices,
+        measures: GuidanceMeasures | None = None,
+    ) -> None:
         self.endpoints = tuple(endpoints)
         self._config = config
+        self._retries = (measures or GuidanceMeasures()).retries.labels(config.name)
         self._info = ProviderInfo(
             name=config.name,
             kind="openai",
@@ -86,7 +96,7 @@ class OpenAIProvider:
 
     async def complete(self, request: Request, *, deadline: float) -> Completion:
         """Ask the endpoints; see `Provider.complete`."""
-        attempts = _Attempts(self._config, self.endpoints, deadline)
+        attempts = _Attempts(self._config, self.endpoints, deadline, self._retries)
         try:
             async with asyncio.timeout_at(deadline):
                 completion = await attempts.run(request)
@@ -105,8 +115,15 @@ class _Attempts:
         usage: What was paid for them, the failed ones among them.
     """
 
-    def __init__(self, config: ModelConfig, endpoints: Iterable[Endpoint], deadline: float) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        endpoints: Iterable[Endpoint],
+        deadline: float,
+        retries: Counter,
+    ) -> None:
         self.usage = Usage()
+        self._retries = retries
         self._config = config
         self._deadline = deadline
         self._clock = asyncio.get_running_loop().time
@@ -175,6 +192,7 @@ class _Attempts:
         )
         if last:
             raise self._unavailable(endpoint, failure.problem, attempt, pause)
+        self._retries.inc()
 
     def _pause(self, endpoint: Endpoint, failure: AttemptFailed) -> float:
         """How long an endpoint is left alone: exponential backoff with jitter, or as it asks."""
