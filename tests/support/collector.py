@@ -86,7 +86,7 @@ def collector() -> Iterator[Collector]:
     """Run one on a free port."""
     state = Collector()
     server = grpc.server(ThreadPoolExecutor(2))
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(state, server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(state, server)  # type: ignore[no-untyped-call,unused-ignore]
     state.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
     try:
