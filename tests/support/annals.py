@@ -36,7 +36,7 @@ class Data:
         }
         return coordinator_pb2.RunSpec(
             schema=self.schema,
-            training=training_pb2.TrainOptions(epochs=2, seed=seed),
+            training=training_pb2.TrainOptions(encoder="random", epochs=2, seed=seed),
             provider="offline",
             train_dataset=digests["train"],
             dev_dataset=digests["dev"],

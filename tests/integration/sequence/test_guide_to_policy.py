@@ -84,7 +84,8 @@ def shell(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Shell:
     started = Shell(data, tmp_path_factory.mktemp("chain"))
     model = started.folder / "model"
     started(
-        *("train", "--task", data.task, "--epochs", "25", "--seed", "1", "--out", model),
+        *("train", "--task", data.task, "--encoder", "random"),
+        *("--epochs", "25", "--seed", "1", "--out", model),
         *("--train", data.paths["train"], "--dev", data.paths["dev"]),
     )
     for split in ("dev", "test"):
