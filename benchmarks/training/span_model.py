@@ -1,7 +1,8 @@
 """How good small models are: encoders, shares of the data and seeds, on dev and on test.
 
     python benchmarks/training/span_model.py DATA --work runs/ --encoder random --encoder built-in \
-        [--seeds 0 1 2] [--share 1.0] [--silver silver.jsonl] [--test test.jsonl] [--out report.json]
+        [--seeds 0 1 2] [--share 1.0] [--silver silver.jsonl] [--test test.jsonl] \
+        [--out report.json]
 
 DATA is a folder with `train` and `dev` in any form that `slcolm data check` reads, and `task.yaml`
 where the types have definitions. Every model is trained by `slcolm train` in a process of its own,
