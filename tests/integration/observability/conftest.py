@@ -29,16 +29,17 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     home, data = tmp_path_factory.mktemp("home"), small_data(tmp_path_factory.mktemp("data"))
     collector: Any = None
     with ExitStack() as stack:
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setenv("SLCOLM_SERVER_METRICS_PORT", "0")
-        if find_spec("opentelemetry"):
-            from support import collector as receiver
+        # For these services alone: tests between those that share them start others.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLCOLM_SERVER_METRICS_PORT", "0")
+            if find_spec("opentelemetry"):
+                from support import collector as receiver
 
-            collector = stack.enter_context(receiver.collector())
-            patch.setenv("SLCOLM_TELEMETRY_OTLP_ENDPOINT", collector.url)
-            patch.setenv("SLCOLM_TELEMETRY_OTLP_HEADERS", f"x-key={COLLECTOR_KEY}")
-            patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
-        system = stack.enter_context(Embedded(home))
+                collector = stack.enter_context(receiver.collector())
+                patch.setenv("SLCOLM_TELEMETRY_OTLP_ENDPOINT", collector.url)
+                patch.setenv("SLCOLM_TELEMETRY_OTLP_HEADERS", f"x-key={COLLECTOR_KEY}")
+                patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+            system = stack.enter_context(Embedded(home))
         client = stack.enter_context(Client(system.coordinator))
         stub: Any = coordinator_pb2_grpc.CoordinatorServiceStub(
             stack.enter_context(connect(system.coordinator))
