@@ -35,7 +35,6 @@ from slcolm_services.corpus.schema_file import read_schema, write_schema
 from slcolm_services.corpus.stats import frequency_bucket, training_counts
 from slcolm_services.extraction.engine import Engine, Extraction
 from slcolm_services.extraction.reading import Reading
-from slcolm_services.extraction.scheduler import Scheduler
 from slcolm_services.scoring.counts import Counts, macro, total, totals_of
 from slcolm_services.scoring.span import score_spans
 
@@ -44,7 +43,7 @@ _PACKAGES = ("torch", "transformers", "onnxruntime", "numpy")
 
 def find(folder: Path, name: str) -> Path:
     """The data file of a folder by its name without the ending."""
-    (path,) = (path for path in folder.glob(f"{name}.json*") if path.suffix != ".yaml")
+    (path,) = folder.glob(f"{name}.json*")
     return path
 
 
@@ -90,10 +89,7 @@ def evaluate(
     """Figures of a model, in percent."""
     engine = Engine.load(model)
     symmetric = [kind.name for kind in schema.relation_types if kind.symmetric]
-    reading = Reading.of(engine, gold)
-    resources = engine.resources
-    with Scheduler(workers=resources.slots, batch_tokens=resources.batch_tokens) as scheduler:
-        outputs = reading.joined(scheduler.submit(engine, reading.sentences).result())
+    outputs = Reading.of(engine, gold).run(engine)
     found = [one for one in outputs if isinstance(one, Extraction)]
     scores = score_spans(gold, [one.document for one in found], symmetric)
     relations = scores.relations_strict.by_type

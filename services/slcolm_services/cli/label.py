@@ -22,7 +22,6 @@ from slcolm_services.corpus.windows import windows
 from slcolm_services.errors import ConfigInvalid, DataInvalid, FieldViolation, SlcolmError
 from slcolm_services.extraction.engine import Engine
 from slcolm_services.extraction.reading import Reading
-from slcolm_services.extraction.scheduler import Scheduler
 from slcolm_services.training.pretraining.text import passages
 
 _SHORTEST = 10
@@ -137,13 +136,8 @@ def _annotate(model_paths: Sequence[Path], texts: Sequence[Document]) -> list[li
                     "the models know different types",
                     violations=[FieldViolation("model", f"{path} differs from those before it")],
                 )
-            reading = Reading.of(engine, texts)
-            resources = engine.resources
-            with Scheduler(
-                workers=resources.slots, batch_tokens=resources.batch_tokens
-            ) as scheduler:
-                outputs = scheduler.submit(engine, reading.sentences, on_done=advance).result()
-            for place, output in zip(found, reading.joined(outputs), strict=True):
+            outputs = Reading.of(engine, texts).run(engine, advance)
+            for place, output in zip(found, outputs, strict=True):
                 if isinstance(output, SlcolmError):
                     raise output
                 place.append(output.document)

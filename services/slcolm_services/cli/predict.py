@@ -19,7 +19,6 @@ from slcolm_services.corpus.records import Problem, Record, data_invalid, with_f
 from slcolm_services.errors import DataInvalid, FieldViolation, SlcolmError
 from slcolm_services.extraction.engine import Engine, Extraction
 from slcolm_services.extraction.reading import Reading
-from slcolm_services.extraction.scheduler import Scheduler
 
 _SHOWN_FAILURES = 20
 
@@ -68,15 +67,10 @@ def predict(
     if failures and not skip_errors:
         raise _refusal(input_path, failures)
     engine = Engine.load(model_path)
-    resources = engine.resources
     found: list[Extraction] = []
     reading = Reading.of(engine, [document for _, document in documents])
-    with (
-        Scheduler(workers=resources.slots, batch_tokens=resources.batch_tokens) as scheduler,
-        progress_bar("extracting", len(reading.sentences)) as advance,
-    ):
-        outputs = scheduler.submit(engine, reading.sentences, on_done=advance).result()
-    results = reading.joined(outputs)
+    with progress_bar("extracting", len(reading.sentences)) as advance:
+        results = reading.run(engine, advance)
     for (line, _), result in zip(documents, results, strict=True):
         if isinstance(result, SlcolmError):
             failures.append(Problem(line, "text", result.message))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import SlcolmError
 from slcolm_services.extraction.engine import Engine, Extraction, Sentence
 from slcolm_services.extraction.long_texts import Joiner
-from slcolm_services.extraction.scheduler import Output
+from slcolm_services.extraction.scheduler import Output, Scheduler
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,18 @@ class Reading:
             except SlcolmError as error:
                 failures[index] = error
         return cls(documents, sentences, failures, engine.manifest.overlapping_entities)
+
+    def run(self, engine: Engine, on_done: Callable[[int], None] = lambda _: None) -> list[Output]:
+        """Answers in the order of `documents`, by a scheduler of their own: not for a service.
+
+        Args:
+            engine: The model that the texts were read for.
+            on_done: Told on another thread how many of `sentences` a batch had.
+        """
+        resources = engine.resources
+        with Scheduler(workers=resources.slots, batch_tokens=resources.batch_tokens) as scheduler:
+            outputs = scheduler.submit(engine, self.sentences, on_done=on_done).result()
+        return self.joined(outputs)
 
     def joined(self, outputs: Sequence[Output]) -> list[Output]:
         """Answers in the order of `documents`, given the output of each of `sentences`.
