@@ -24,14 +24,11 @@ from slcolm_services.corpus.schema_file import write_schema
 from slcolm_services.model.folder import ModelManifest, write_manifest
 from slcolm_services.model.tokenization import TextTokenizer
 from slcolm_services.training.dev import predict
-from slcolm_services.training.encoder import (
-    LoadedEncoder,
-    built_in_encoder,
-    character_tokenizer,
-)
+from slcolm_services.training.encoder import LoadedEncoder, encoder_from_scratch
 from slcolm_services.training.examples import Example
 from slcolm_services.training.export import export_graphs
 from slcolm_services.training.model import SpanModel
+from slcolm_services.training.vocabulary import character_tokenizer
 
 _ENTITIES_PER_TEXT, _RELATIONS_PER_TEXT = 6.4, 2.8
 # Random weights are as good in one precision as in another.
@@ -101,7 +98,9 @@ def _bert_base(texts: Sequence[str]) -> LoadedEncoder:
 
 
 def _built_in(texts: Sequence[str]) -> LoadedEncoder:
-    return built_in_encoder(texts, layers=4, hidden_size=256, dropout=0.0, max_tokens=_MAX_TOKENS)
+    return encoder_from_scratch(
+        texts, layers=4, hidden_size=256, dropout=0.0, max_tokens=_MAX_TOKENS
+    )
 
 
 def example_of(text: str, tokenizer: TextTokenizer) -> Example:

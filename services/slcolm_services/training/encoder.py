@@ -20,7 +20,7 @@ from typing import Any, cast
 
 import torch
 import transformers
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
@@ -29,12 +29,13 @@ from slcolm_services.errors import ConfigInvalid, FieldViolation
 from slcolm_services.training import built_in
 from slcolm_services.training.choice import BUILT_IN, CHARACTER_MODEL, standard_form
 from slcolm_services.training.dropout import TextDropout
-from slcolm_services.training.folding import folding_normalizer
+from slcolm_services.training.vocabulary import (
+    UNKNOWN_ID,
+    character_tokenizer,
+    has_spaces,
+    sub_word_tokenizer,
+)
 
-_PAD, _UNKNOWN, _CLS, _SEP = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
-SPECIAL_TOKENS = (_PAD, _UNKNOWN, _CLS, _SEP)
-"""Tokens of the built-in encoder that are no characters, in the order of their ids."""
-PAD_ID, UNKNOWN_ID, CLS_ID, SEP_ID = range(len(SPECIAL_TOKENS))
 _ROTARY_BASE = 10_000.0
 
 
@@ -229,35 +230,15 @@ class LoadedEncoder:
     pretrained: bool
 
 
-def character_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """A tokenizer with one token a code point; its vocabulary is the characters of `texts`."""
-    return _tokenizer_of(sorted(set().union(*texts)))
-
-
-def folding_tokenizer(characters: Sequence[str]) -> Tokenizer:
-    """A tokenizer that folds script variants; the characters have their ids in this order."""
-    tokenizer = _tokenizer_of(characters)
-    tokenizer.normalizer = folding_normalizer()
-    return tokenizer
-
-
-def _tokenizer_of(characters: Sequence[str]) -> Tokenizer:
-    vocabulary = {token: i for i, token in enumerate([*SPECIAL_TOKENS, *characters])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=_UNKNOWN))
-    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{_CLS} $A {_SEP}",
-        special_tokens=[(_CLS, vocabulary[_CLS]), (_SEP, vocabulary[_SEP])],
-    )
-    return tokenizer
-
-
-def built_in_encoder(
-    texts: Iterable[str], *, layers: int, hidden_size: int, dropout: float, max_tokens: int
+def encoder_from_scratch(
+    texts: Sequence[str], *, layers: int, hidden_size: int, dropout: float, max_tokens: int
 ) -> LoadedEncoder:
-    """The built-in encoder with random weights, its vocabulary taken from `texts`."""
-    tokenizer = character_tokenizer(texts)
+    """The built-in encoder's kind with random weights, its vocabulary taken from `texts`.
+
+    Its tokens are characters, or parts of words where the texts have spaces between words.
+    """
+    sub_words = has_spaces(texts)
+    tokenizer = sub_word_tokenizer(texts) if sub_words else character_tokenizer(texts)
     config = CharacterEncoderConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=hidden_size,
@@ -267,10 +248,10 @@ def built_in_encoder(
         dropout=dropout,
     )
     return LoadedEncoder(
-        "character encoder from scratch",
+        f"{'sub-word' if sub_words else 'character'} encoder from scratch",
         CharacterEncoder(config),
         tokenizer,
-        tokenizer.token_to_id(_UNKNOWN),
+        UNKNOWN_ID,
         max_tokens,
         pretrained=False,
     )

@@ -9,6 +9,8 @@ from slcolm_services.training.choice import RANDOM, Kind, kind_of
 
 _SMALL_TRAINING_SET = 1000
 """Sentences up to which training goes in smaller batches."""
+_WIDEST_OF_PARTS = 16
+"""Longest entity in parts of words: a vocabulary from a small training set cuts names small."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,14 @@ class Settings:
         return asdict(self)
 
 
-def settle(options: TrainOptions, *, sentences: int) -> Settings:
-    """Answer what the user left open, by the kind of encoder and the size of the training set.
+def settle(options: TrainOptions, *, sentences: int, spaces: bool = False) -> Settings:
+    """Answer what the user left open, by the kind of encoder and the training set.
+
+    Args:
+        options: What is asked for.
+        sentences: In the training set.
+        spaces: Whether its texts have spaces between words, so that an encoder from scratch reads
+            parts of words.
 
     Raises:
         ConfigInvalid: An option is out of range.
@@ -118,6 +126,7 @@ def settle(options: TrainOptions, *, sentences: int) -> Settings:
             patience=12 if few else 8,
             token_dropout=0.05,
             mention_replacement=0.3,
+            max_span_tokens=_WIDEST_OF_PARTS if spaces else Settings.max_span_tokens,
         )
     return replace(
         defaults,

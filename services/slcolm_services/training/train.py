@@ -44,7 +44,7 @@ from slcolm_services.training.dev import (
 from slcolm_services.training.encoder import (
     LoadedEncoder,
     adapt_encoder,
-    built_in_encoder,
+    encoder_from_scratch,
     pretrained_encoder,
 )
 from slcolm_services.training.epochs import TrainingSet
@@ -58,6 +58,7 @@ from slcolm_services.training.precision import check_precisions
 from slcolm_services.training.progress import OnProgress, Progress, ignore
 from slcolm_services.training.sampling import Sampler
 from slcolm_services.training.versions import versions
+from slcolm_services.training.vocabulary import has_spaces
 
 _TRAINING_THRESHOLD = 0.4
 """Relation threshold while training (SpERT's); the model's own is chosen on dev at the end."""
@@ -123,8 +124,9 @@ def train(
         **({"silver": silver_docs} if silver_docs else {}),
     }
     _check(documents, schema, output)
-    encoder = choose_encoder(options.encoder, [document.text for document in train_docs])
-    settings = settle(replace(options, encoder=encoder), sentences=len(train_docs))
+    texts = [document.text for document in train_docs]
+    options = replace(options, encoder=choose_encoder(options.encoder, texts))
+    settings = settle(options, sentences=len(texts), spaces=has_spaces(texts))
     digests = {name: documents_digest(docs) for name, docs in documents.items()}
     digests["schema"] = schema_digest(schema)
     torch.set_num_threads(_threads(settings))
@@ -287,7 +289,7 @@ def _load_encoder(documents: Sequence[Document], settings: Settings) -> LoadedEn
     if kind_of(settings.encoder) is not Kind.SCRATCH:
         loaded = pretrained_encoder(settings.encoder, max_tokens=settings.max_tokens)
         return adapt_encoder(loaded, texts, dropout=settings.dropout)
-    return built_in_encoder(
+    return encoder_from_scratch(
         texts,
         layers=settings.layers,
         hidden_size=settings.hidden_size,

@@ -13,7 +13,7 @@ import torch
 from slcolm_services.model.folder import ModelManifest
 from slcolm_services.model.inference import Inference
 from slcolm_services.model.tokenization import TextTokenizer
-from slcolm_services.training.encoder import built_in_encoder
+from slcolm_services.training.encoder import encoder_from_scratch
 from slcolm_services.training.export import export_graphs
 from slcolm_services.training.model import SpanModel
 
@@ -29,7 +29,7 @@ def test_the_reference_finds_what_the_graphs_find(
 
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        loaded = built_in_encoder(
+        loaded = encoder_from_scratch(
             [_CHARACTERS], layers=1, hidden_size=64, dropout=0.0, max_tokens=64
         )
         model = SpanModel(

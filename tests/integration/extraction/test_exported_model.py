@@ -17,7 +17,7 @@ from slcolm_services.corpus.schema_file import write_schema
 from slcolm_services.extraction.config import EngineConfig
 from slcolm_services.extraction.engine import Engine, Extraction
 from slcolm_services.model.folder import ModelManifest, write_manifest
-from slcolm_services.training.encoder import built_in_encoder
+from slcolm_services.training.encoder import encoder_from_scratch
 from slcolm_services.training.export import export_graphs
 from slcolm_services.training.model import SpanModel
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        loaded = built_in_encoder(
+        loaded = encoder_from_scratch(
             [CHARACTERS], layers=2, hidden_size=64, dropout=0.0, max_tokens=128
         )
         model = SpanModel(

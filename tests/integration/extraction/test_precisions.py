@@ -22,10 +22,10 @@ from slcolm_services.model.folder import ModelManifest, write_manifest
 from slcolm_services.model.graphs import Device, Precision, bf16_available, cuda_available
 from slcolm_services.model.inference import Found, Inference
 from slcolm_services.model.tokenization import Encoded, TextTokenizer, pad
-from slcolm_services.training.encoder import character_tokenizer
 from slcolm_services.training.export import export_graphs
 from slcolm_services.training.model import SpanModel
 from slcolm_services.training.parity import check_parity
+from slcolm_services.training.vocabulary import character_tokenizer
 
 _CHARACTERS = "王安石为相封荆国公人于金陵今"
 _MAX_TOKENS = 160

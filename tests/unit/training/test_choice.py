@@ -9,8 +9,8 @@ import pytest
 from slcolm_services.errors import ConfigInvalid
 from slcolm_services.training import built_in
 from slcolm_services.training.choice import BUILT_IN, RANDOM, Kind, choose_encoder, kind_of, suits
-from slcolm_services.training.encoder import character_tokenizer, folding_tokenizer
 from slcolm_services.training.options import TrainOptions, settle
+from slcolm_services.training.vocabulary import character_tokenizer, folding_tokenizer
 
 _KNOWN = "汉书后记之太守为人，。"
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.model.tokenization import TextTokenizer
-from slcolm_services.training.encoder import character_tokenizer
 from slcolm_services.training.epochs import TrainingSet
 from slcolm_services.training.examples import Examples, build_examples
 from slcolm_services.training.replacement import MentionReplacer
+from slcolm_services.training.vocabulary import character_tokenizer
 
 MakeDocuments = Callable[[int, int], list[Document]]
 

@@ -8,8 +8,8 @@ import pytest
 from tokenizers import Tokenizer, normalizers
 
 from slcolm_services.corpus.script import fold
-from slcolm_services.training.encoder import folding_tokenizer
 from slcolm_services.training.folding import character_map, folding_normalizer, variants
+from slcolm_services.training.vocabulary import folding_tokenizer
 
 
 def test_every_character_is_folded_as_texts_are_for_matching() -> None:

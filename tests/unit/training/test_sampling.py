@@ -11,9 +11,9 @@ import pytest
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.model.tokenization import TextTokenizer
-from slcolm_services.training.encoder import character_tokenizer
 from slcolm_services.training.examples import Examples, build_examples
 from slcolm_services.training.sampling import Sampler, collate, length_batches
+from slcolm_services.training.vocabulary import character_tokenizer
 
 MakeDocuments = Callable[[int, int], list[Document]]
 

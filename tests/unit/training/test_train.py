@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,8 +32,8 @@ MakeDocuments = Callable[[int, int], list[Document]]
 
 @pytest.fixture(autouse=True)
 def _small_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    def small(options: TrainOptions, *, sentences: int) -> Settings:
-        settings = settle(options, sentences=sentences)
+    def small(options: TrainOptions, **data: Any) -> Settings:
+        settings = settle(options, **data)
         return replace(settings, layers=1, hidden_size=64, max_tokens=70, max_span_tokens=4)
 
     monkeypatch.setattr(train_module, "settle", small)
@@ -197,9 +198,7 @@ def test_sub_word_encoders_of_users_are_trained_and_exported(
     monkeypatch.setattr(
         train_module,
         "settle",
-        lambda options, *, sentences: replace(
-            settle(options, sentences=sentences), max_span_tokens=widest
-        ),
+        lambda options, **data: replace(settle(options, **data), max_span_tokens=widest),
     )
     model = train(
         documents,

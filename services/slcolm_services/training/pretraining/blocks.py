@@ -19,10 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slcolm_services.errors import DataInvalid, FieldViolation
-from slcolm_services.training.encoder import CLS_ID, PAD_ID, SEP_ID
 from slcolm_services.training.pretraining.options import Recipe
 from slcolm_services.training.pretraining.text import passages
 from slcolm_services.training.pretraining.vocabulary import CharacterCounts, Vocabulary
+from slcolm_services.training.vocabulary import (
+    CLS_ID,
+    PAD_ID,
+    SEP_ID,
+)
 
 _CORPUS_FILE = "corpus.json"
 _LEAST_HAN = 0.3

@@ -13,12 +13,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
-from slcolm_services.training.encoder import (
-    PAD_ID,
-    SPECIAL_TOKENS,
-    folding_tokenizer,
-    without_progress_bars,
-)
+from slcolm_services.training.encoder import without_progress_bars
 from slcolm_services.training.pretraining.blocks import read_vocabulary
 from slcolm_services.training.pretraining.checkpoints import PretrainingCheckpoints, RunState
 from slcolm_services.training.pretraining.history import History, Record
@@ -26,6 +21,11 @@ from slcolm_services.training.pretraining.objective import MaskedCharacters
 from slcolm_services.training.pretraining.options import Recipe
 from slcolm_services.training.pretraining.run import CORPUS_FOLDER, RUN_FILE
 from slcolm_services.training.versions import versions
+from slcolm_services.training.vocabulary import (
+    PAD_ID,
+    SPECIAL_TOKENS,
+    folding_tokenizer,
+)
 
 _LONGEST = 512
 """Tokens of a text: rotary positions have no end, but the encoder has seen shorter texts only."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from slcolm_services.training.encoder import SPECIAL_TOKENS, UNKNOWN_ID
+from slcolm_services.training.vocabulary import SPECIAL_TOKENS, UNKNOWN_ID
 
 IGNORED = -100
 """Label of a place that stands for none."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from slcolm_services.training.encoder import PAD_ID, CharacterEncoder, CharacterEncoderConfig
+from slcolm_services.training.encoder import CharacterEncoder, CharacterEncoderConfig
 from slcolm_services.training.pretraining.masking import IGNORED
 from slcolm_services.training.pretraining.options import Recipe
+from slcolm_services.training.vocabulary import PAD_ID
 
 
 class MaskedCharacters(nn.Module):

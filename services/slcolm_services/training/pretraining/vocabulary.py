@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slcolm_services.corpus.script import fold
-from slcolm_services.training.encoder import SPECIAL_TOKENS, UNKNOWN_ID
+from slcolm_services.training.vocabulary import SPECIAL_TOKENS, UNKNOWN_ID
 
 _CODE_POINTS = 0x110000
 _HAN = ((0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF))

@@ -12,11 +12,17 @@ from numpy.typing import NDArray
 
 from slcolm_services.corpus.script import fold
 from slcolm_services.errors import DataInvalid
-from slcolm_services.training.encoder import CLS_ID, PAD_ID, SEP_ID, SPECIAL_TOKENS, UNKNOWN_ID
 from slcolm_services.training.pretraining.blocks import Blocks, is_held_out, prepare
 from slcolm_services.training.pretraining.options import Recipe
 from slcolm_services.training.pretraining.text import passages
 from slcolm_services.training.pretraining.vocabulary import CharacterCounts
+from slcolm_services.training.vocabulary import (
+    CLS_ID,
+    PAD_ID,
+    SEP_ID,
+    SPECIAL_TOKENS,
+    UNKNOWN_ID,
+)
 
 
 def _texts(blocks: Blocks, part: NDArray[np.uint16]) -> list[str]:

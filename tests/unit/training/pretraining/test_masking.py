@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from slcolm_services.training.encoder import CLS_ID, PAD_ID, SEP_ID, SPECIAL_TOKENS, UNKNOWN_ID
 from slcolm_services.training.pretraining.masking import IGNORED, Masked, mask, places_of
+from slcolm_services.training.vocabulary import (
+    CLS_ID,
+    PAD_ID,
+    SEP_ID,
+    SPECIAL_TOKENS,
+    UNKNOWN_ID,
+)
 
 _WORDS = 5000
 _SHARE = 0.3

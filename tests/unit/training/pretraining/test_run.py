@@ -14,8 +14,6 @@ from safetensors.torch import load_file
 from slcolm_services.errors import ConfigInvalid, DataInvalid
 from slcolm_services.model.tokenization import TextTokenizer
 from slcolm_services.training.encoder import (
-    SPECIAL_TOKENS,
-    UNKNOWN_ID,
     CharacterEncoder,
     adapt_encoder,
     pretrained_encoder,
@@ -26,6 +24,7 @@ from slcolm_services.training.pretraining.history import History
 from slcolm_services.training.pretraining.loop import Pace
 from slcolm_services.training.pretraining.options import Budget, Recipe
 from slcolm_services.training.pretraining.run import pretrain
+from slcolm_services.training.vocabulary import SPECIAL_TOKENS, UNKNOWN_ID
 
 _PACE = Pace(report=1, record=4, checkpoint=3, validation_tokens=128)
 _STEPS = 20
