@@ -1,0 +1,127 @@
+"""An LLM endpoint in a process of its own that answers, dawdles, refuses or hangs up as told."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import multiprocessing
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+_ANSWER = '{"reasoning": "As predicted.", "entities": {}, "relations": {}}'
+_LATENCY_SECONDS = 0.05
+_SLOW_SECONDS = 15.0
+
+MOODS = ("well", "slow", "refusing", "hanging up", "babbling")
+"""Well; answering after 15 s; 500 and 429; resets; answers that are no JSON."""
+
+
+class _Endpoint:
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._mood = "well"
+        self._draw = random.Random(5)
+        self._requests = 0
+        self._answered: Counter[str] = Counter()
+
+    async def serve(self) -> None:
+        server = await asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=1024)
+        self._pipe.send(server.sockets[0].getsockname()[1])
+        while (told := await asyncio.to_thread(self._pipe.recv)) is not None:
+            self._mood = told
+        self._pipe.send(
+            {
+                "requests": self._requests,
+                "prompts_answered": len(self._answered),
+                "answers": sum(self._answered.values()),
+                "answered_again": sum(count - 1 for count in self._answered.values()),
+            }
+        )
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = head.lower().partition(b"content-length:")[2].split()[0]
+                await self._answer(await reader.readexactly(int(length)), reader, writer)
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            writer.close()
+
+    async def _answer(
+        self, body: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._requests += 1
+        mood = self._mood
+        await asyncio.sleep(_SLOW_SECONDS if mood == "slow" else _LATENCY_SECONDS)
+        if mood == "hanging up":
+            writer.transport.abort()
+        elif mood == "refusing":
+            status = self._draw.choice(["500 Internal Server Error", "429 Too Many Requests"])
+            _respond(writer, status, {"error": {"message": "not now"}})
+        else:
+            content = "I would rather not say." if mood == "babbling" else _ANSWER
+            message = {"role": "assistant", "content": content}
+            completion = {
+                "id": "c",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "local",
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 900, "completion_tokens": 20, "total_tokens": 920},
+            }
+            _respond(writer, "200 OK", completion)
+            await writer.drain()
+            # A client that has hung up meanwhile never gets its answer.
+            if mood != "babbling" and not reader.at_eof():
+                self._answered[hashlib.sha256(body).hexdigest()] += 1
+
+
+def _respond(writer: asyncio.StreamWriter, status: str, payload: Any) -> None:
+    raw = json.dumps(payload).encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}"
+    writer.write(f"{head}\r\n\r\n".encode() + raw)
+
+
+def _serve(pipe: Connection) -> None:
+    asyncio.run(_Endpoint(pipe).serve())
+
+
+class Endpoint:
+    """The endpoint as the soak sees it.
+
+    Attributes:
+        url: Base URL.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self.url = f"http://127.0.0.1:{pipe.recv()}/v1"
+
+    def be(self, mood: str) -> None:
+        """From now on behave like this, one of `MOODS`."""
+        self._pipe.send(mood)
+
+    def figures(self) -> dict[str, int]:
+        """What it was asked and answered; the endpoint stops."""
+        self._pipe.send(None)
+        counts: dict[str, int] = self._pipe.recv()
+        return counts
+
+
+@contextmanager
+def endpoint() -> Iterator[Endpoint]:
+    """Run an endpoint."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs,), daemon=True)
+    process.start()
+    try:
+        yield Endpoint(ours)
+    finally:
+        process.terminate()
+        process.join()
