@@ -34,18 +34,13 @@ from pathlib import Path
 from typing import Any
 
 from reliability.endpoint import MOODS, Endpoint, endpoint
+from reliability.sample import SAMPLE, SPLITS, await_ready, short_run
 from reliability.system import ROLES, Proxy, System, small_disk
 
-import slcolm_services
 from slcolm.coordinator.v1 import coordinator_pb2
-from slcolm.training.v1 import training_pb2
 from slcolm_client import Client, ExtractionClient, SlcolmClientError
-from slcolm_services.corpus.jsonl import format_line, read_documents
-from slcolm_services.corpus.schema_file import read_schema
-from slcolm_services.runtime.wire import schema_to_wire
+from slcolm_services.corpus.jsonl import read_documents
 
-_SAMPLE = Path(slcolm_services.__file__).parent / "samples" / "annals"
-_SIZES = {"train": 60, "dev": 40, "test": 20}
 _DISK_MIB = 600
 _BALLAST = 4 << 20
 _CALL_SECONDS = 30.0
@@ -259,42 +254,26 @@ def _fill(path: Path) -> None:
             pass
 
 
-def first_run(
-    client: Client, folder: Path
-) -> tuple[coordinator_pb2.RunSpec, coordinator_pb2.Run, list[str]]:
-    """Upload a small part of the sample and run the sequence on it once."""
-    schema = schema_to_wire(read_schema(_SAMPLE / "task.yaml"))
-    digests, texts = {}, []
-    for split, size in _SIZES.items():
-        documents = read_documents(_SAMPLE / f"{split}.jsonl")
-        texts += [document.text for document in documents]
-        path = folder / f"{split}.jsonl"
-        path.write_text("".join(format_line(one) + "\n" for one in documents[:size]), "utf-8")
-        digests[split] = client.upload_dataset(path.name, path, schema).digest
-    spec = coordinator_pb2.RunSpec(
-        schema=schema,
-        training=training_pb2.TrainOptions(encoder="random", epochs=2, seed=1),
-        provider="openai",
-        train_dataset=digests["train"],
-        dev_dataset=digests["dev"],
-        test_dataset=digests["test"],
-    )
+def first_run(client: Client) -> tuple[coordinator_pb2.RunSpec, coordinator_pb2.Run]:
+    """Run the sequence once."""
+    await_ready(client)
+    spec = short_run(client)
     *_, run = client.watch_run(client.create_run(spec).id, timeout_seconds=_RUN_SECONDS)
     if run.state != coordinator_pb2.RUN_STATE_SUCCEEDED:
         raise SystemExit(f"the first run failed: {run.error.message}")
-    return spec, run, sorted(set(texts))
+    return spec, run
 
 
 def soak_system(system: System, llm: Endpoint, disk: Path | None, options: Any) -> dict[str, Any]:
     """The whole soak on a system that is up."""
     front = {role: Proxy(system.ports[role]) for role in ("coordinator", "extraction")}
     address = {role: f"127.0.0.1:{proxy.port}" for role, proxy in front.items()}
-    with tempfile.TemporaryDirectory() as folder, Client(address["coordinator"]) as client:
-        _await(client)
-        spec, run, texts = first_run(client, Path(folder))
-    soak = Soak(texts, run_id=run.id)
+    with Client(address["coordinator"]) as client:
+        spec, run = first_run(client)
+    texts = {one.text for split in SPLITS for one in read_documents(SAMPLE / f"{split}.jsonl")}
+    soak = Soak(sorted(texts), run_id=run.id)
     with ExtractionClient(address["extraction"]) as extraction:
-        soak.baseline = {one.text: found_in(one) for one in extraction.extract(texts)}
+        soak.baseline = {one.text: found_in(one) for one in extraction.extract(soak.texts)}
     tallies: dict[str, list[Tally]] = {"extract": [], "predict": [], "runs": []}
     threads = []
     for kind, count, work, role in (
@@ -341,19 +320,6 @@ def soak_system(system: System, llm: Endpoint, disk: Path | None, options: Any) 
             for when, sizes in memory.items()
         },
     }
-
-
-def _await(client: Client) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            list(client.list_runs(page_size=1))
-        except SlcolmClientError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-        else:
-            return
 
 
 def show(report: dict[str, Any]) -> None:

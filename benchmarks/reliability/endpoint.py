@@ -32,16 +32,22 @@ class _Endpoint:
     async def serve(self) -> None:
         server = await asyncio.start_server(self._connection, "127.0.0.1", 0, backlog=1024)
         self._pipe.send(server.sockets[0].getsockname()[1])
-        while (told := await asyncio.to_thread(self._pipe.recv)) is not None:
-            self._mood = told
-        self._pipe.send(
-            {
-                "requests": self._requests,
-                "prompts_answered": len(self._answered),
-                "answers": sum(self._answered.values()),
-                "answered_again": sum(count - 1 for count in self._answered.values()),
-            }
-        )
+        while told := await asyncio.to_thread(self._pipe.recv):
+            if told == "figures":
+                self._pipe.send(self._figures())
+            elif told == "forget":
+                self._requests = 0
+                self._answered.clear()
+            else:
+                self._mood = told
+
+    def _figures(self) -> dict[str, int]:
+        return {
+            "requests": self._requests,
+            "prompts_answered": len(self._answered),
+            "answers": sum(self._answered.values()),
+            "answered_again": sum(count - 1 for count in self._answered.values()),
+        }
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -106,9 +112,13 @@ class Endpoint:
         """From now on behave like this, one of `MOODS`."""
         self._pipe.send(mood)
 
+    def forget(self) -> None:
+        """Count from nothing again."""
+        self._pipe.send("forget")
+
     def figures(self) -> dict[str, int]:
-        """What it was asked and answered; the endpoint stops."""
-        self._pipe.send(None)
+        """What it has been asked and has answered."""
+        self._pipe.send("figures")
         counts: dict[str, int] = self._pipe.recv()
         return counts
 
@@ -123,5 +133,5 @@ def endpoint() -> Iterator[Endpoint]:
     try:
         yield Endpoint(ours)
     finally:
-        process.terminate()
+        ours.send("")
         process.join()

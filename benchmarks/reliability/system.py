@@ -34,12 +34,14 @@ class System:
     """Services on fixed ports with one home; what dies is started again, as an orchestrator does.
 
     Args:
-        home: Folder for all state.
+        home: Folder for all state; logs are beside it.
         llm_url: Base URL of the LLM endpoint.
+        database_url: Of the run database; SQLite in the home where empty.
     """
 
-    def __init__(self, home: Path, llm_url: str) -> None:
+    def __init__(self, home: Path, llm_url: str, *, database_url: str = "") -> None:
         self.home = home
+        self._database_url = database_url or f"sqlite:///{home / 'runs.sqlite'}"
         self.ports = {role: free_port() for role in ROLES}
         self.restarts = dict.fromkeys(ROLES, 0)
         self.peak_mib = dict.fromkeys(ROLES, 0.0)
@@ -81,13 +83,17 @@ class System:
         with self._lock, contextlib.suppress(ProcessLookupError):
             os.killpg(self._processes[role].pid, signal.SIGKILL)
 
+    def log_of(self, role: str) -> Path:
+        """Where a service's log lines go."""
+        return self.home.parent / f"{role}.log"
+
     def resident_mib(self) -> dict[str, float]:
         """Resident memory of each service with its children."""
         return {role: _resident_mib(process.pid) for role, process in self._processes.items()}
 
     def _start(self, role: str) -> None:
         config = self.home / "config" / f"{role}.toml"
-        with (self.home.parent / f"{role}.log").open("ab") as log:
+        with self.log_of(role).open("ab") as log:
             self._processes[role] = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "slcolm_services"),
@@ -129,7 +135,7 @@ class System:
             "evaluation": {},
             "coordinator": {
                 "store": str(home / "store"),
-                "database_url": f"sqlite:///{home / 'runs.sqlite'}",
+                "database_url": self._database_url,
                 **{f"{peer}_address": self.address(peer) for peer in peers},
             },
         }

@@ -62,7 +62,7 @@ _OWN: Mapping[str, frozenset[str]] = {
     "evaluation": frozenset(),
     "coordinator": frozenset(
         {
-            *("store", "database_url", "executor_id"),
+            *("store", "database_url"),
             *(f"{peer}_address" for peer in PEERS),
             *("peer_tls", "peer_ca", "peer_certificate", "peer_key"),
             *("peer_token", "peer_token_file", "peer_token_over_plaintext"),

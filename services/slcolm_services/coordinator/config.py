@@ -31,7 +31,6 @@ class CoordinatorConfig:
         peer_token_over_plaintext: Send the token to other machines without TLS too.
         store: Artifact store: a folder or any fsspec URL. Shared with training and extraction.
         database_url: SQLAlchemy URL of the run database (SQLite or PostgreSQL).
-        executor_id: Name of this coordinator; runs it left unfinished go on when it starts again.
         max_concurrent_runs: Runs that this process works on at once; more wait in the queue.
         call_timeout_seconds: Deadline of a call to another service.
         train_timeout_seconds: Deadline of a whole training.
@@ -59,7 +58,6 @@ class CoordinatorConfig:
     peer_token_over_plaintext: bool = False
     store: str = "slcolm-home/store"
     database_url: Secret = _DATABASE_URL
-    executor_id: str = "local"
     max_concurrent_runs: int = 1
     call_timeout_seconds: float = 300.0
     train_timeout_seconds: float = 86_400.0

@@ -1,8 +1,9 @@
 """Durable runs on DBOS: the sequence of stages. What is known of every run is read in `runs`.
 
 A run is one or more attempts; an attempt is a DBOS workflow named `RUN.N` whose steps are the
-stages. DBOS records each finished step, so that a coordinator that was killed goes on at the next
-stage when it starts again. A failed or cancelled run is resumed as a further attempt, which takes
+stages. DBOS records each finished step. Every process is an executor of its own; what one that died
+has left unfinished another takes over, be it the next one on the same machine or a replica, and
+goes on at the next stage. A failed or cancelled run is resumed as a further attempt, which takes
 the stages that are done from their records. Everything that DBOS stores is JSON.
 
 DBOS keeps its registry and its connection per process: there is one engine per process.
@@ -25,6 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_services.coordinator.context import StageContext, Tools
 from slcolm_services.coordinator.measures import CoordinatorMeasures
+from slcolm_services.coordinator.presence import Presence, presence
 from slcolm_services.coordinator.records import StageResult
 from slcolm_services.coordinator.runs import (
     WORKFLOW,
@@ -52,6 +54,7 @@ _log = structlog.get_logger(__name__)
 _QUEUE = "runs"
 _SEQUENCE_VERSION = "2"
 """Raised when the order or meaning of the stages changes: older unfinished runs are then left."""
+_WATCH_SECONDS = 2.0
 
 
 class Engine:
@@ -63,6 +66,9 @@ class Engine:
         self._progress: dict[str, Progress] = {}
         self._cancelled: set[str] = set()
         self._closed = False
+        self._stopping = threading.Event()
+        self._name = uuid.uuid4().hex
+        self._presence: Presence | None = None
         self._lock = threading.Lock()
         self._workflow: Callable[..., dict[str, Any]] | None = None
         self._runs = Runs(DBOS, self._progress_of)
@@ -83,6 +89,7 @@ class Engine:
 
     def _open(self) -> None:
         make_folder_of(self._config.database_url)
+        self._presence = presence(self._config.database_url, self._name)
         DBOS(
             config={
                 "name": "slcolm",
@@ -90,7 +97,7 @@ class Engine:
                 "serializer": DBOSPortableJSONSerializer(),
                 "log_level": "WARNING",
                 "application_version": _SEQUENCE_VERSION,
-                "executor_id": self._config.executor_id,
+                "executor_id": self._name,
             }
         )
 
@@ -109,9 +116,41 @@ class Engine:
             worker_concurrency=self._config.max_concurrent_runs,
             polling_interval_sec=0.2,
         )
+        self._presence.hold()
+        threading.Thread(
+            target=self._watch, args=(self._presence,), name="watch", daemon=True
+        ).start()
+
+    def _watch(self, presence: Presence) -> None:
+        """Take over what the dead have left, and notice what was cancelled through others."""
+        while not self._stopping.is_set():
+            try:
+                presence.hold()
+                self._take_over(presence)
+                self._notice_cancelled()
+            except Exception as error:  # noqa: BLE001  the next round may find the database again
+                _log.warning("coordinators not looked at", error=type(error).__name__)
+            self._stopping.wait(_WATCH_SECONDS)
+
+    def _take_over(self, presence: Presence) -> None:
+        """Queue again what coordinators that are no more were working on."""
+        for name in self._runs.workers() - {self._name}:
+            with presence.of_dead(name) as dead:
+                if dead:
+                    # Only what still is that executor's: who asks second gets nothing.
+                    taken = DBOS._recover_pending_workflows([name])  # noqa: SLF001  as DBOS's own server does
+                    _log.info("runs taken over", count=len(taken))
+
+    def _notice_cancelled(self) -> None:
+        with self._lock:
+            active = set(self._progress) - self._cancelled
+        cancelled = {attempt for attempt in active if self._runs.is_cancelled(attempt)}
+        with self._lock:
+            self._cancelled |= cancelled
 
     def close(self) -> None:
         """Stop working. Runs in progress go on when an engine is launched again."""
+        self._stopping.set()
         # Stages in flight fail now, and must fail unrecorded; DBOS would log each with a trace.
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm.retrieval.v1 import retrieval_pb2
@@ -11,7 +12,10 @@ from slcolm_services.coordinator import pipeline
 from slcolm_services.coordinator.context import SPLITS, StageContext, Tools
 from slcolm_services.coordinator.keys import stage_key
 from slcolm_services.coordinator.records import StageResult
-from slcolm_services.errors import RemoteError
+from slcolm_services.errors import RemoteError, ServiceUnavailable
+
+_AGAIN_SECONDS = 1.0
+_PATIENCE_SECONDS = 60.0
 
 
 def train(tools: Tools, context: StageContext) -> StageResult:
@@ -25,7 +29,7 @@ def train(tools: Tools, context: StageContext) -> StageResult:
     )
     model = None
     # To its end: a stream that is left early is a cancelled call to whoever counts.
-    for update in tools.peers.train(request):
+    for update in _training(tools, context, request):
         if update.WhichOneof("update") == "model":
             model = update.model
         else:
@@ -42,6 +46,28 @@ def train(tools: Tools, context: StageContext) -> StageResult:
         done=1,
         values={"model_revision": model.revision},
     )
+
+
+def _training(
+    tools: Tools, context: StageContext, request: training_pb2.TrainRequest
+) -> Iterator[training_pb2.TrainResponse]:
+    """What the training service tells; where it goes away and returns, it is asked again.
+
+    It goes on from its last checkpoint. What it has told of its progress it may tell once more.
+    """
+    last_heard = time.monotonic()
+    while True:
+        try:
+            for update in tools.peers.train(request):
+                last_heard = time.monotonic()
+                yield update
+        except ServiceUnavailable:
+            if time.monotonic() - last_heard > _PATIENCE_SECONDS:
+                raise
+            context.progress(0, 0, "waiting for the training service")
+            time.sleep(_AGAIN_SECONDS)
+        else:
+            return
 
 
 def predict(tools: Tools, context: StageContext) -> StageResult:

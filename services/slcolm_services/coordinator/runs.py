@@ -127,6 +127,22 @@ class Runs:
             counts[state_name(_UNFINISHED[status.status])] += 1
         return counts
 
+    def workers(self) -> set[str]:
+        """Names of the coordinators that runs are being worked on by, as the database has it."""
+        working = self._workflows.list_workflows(
+            name=WORKFLOW, status=["PENDING"], load_input=False, load_output=False
+        )
+        return {status.executor_id for status in working}
+
+    def is_cancelled(self, attempt_id: str) -> bool:
+        """Whether an attempt was cancelled, by whomever."""
+        found = self._workflows.list_workflows(
+            workflow_id_prefix=attempt_id, load_input=False, load_output=False
+        )
+        return any(
+            status.workflow_id == attempt_id and status.status == "CANCELLED" for status in found
+        )
+
     def cancel_run(self, run_id: str) -> coordinator_pb2.Run:
         """Let a run do no further stage; a stage in flight is not stopped by this.
 
