@@ -12,7 +12,7 @@ from slcolm_services.coordinator import pipeline
 from slcolm_services.coordinator.context import SPLITS, StageContext, Tools
 from slcolm_services.coordinator.keys import stage_key
 from slcolm_services.coordinator.records import StageResult
-from slcolm_services.errors import RemoteError, ServiceUnavailable
+from slcolm_services.errors import Overloaded, RemoteError, ServiceUnavailable
 
 _AGAIN_SECONDS = 1.0
 _PATIENCE_SECONDS = 60.0
@@ -51,9 +51,10 @@ def train(tools: Tools, context: StageContext) -> StageResult:
 def _training(
     tools: Tools, context: StageContext, request: training_pb2.TrainRequest
 ) -> Iterator[training_pb2.TrainResponse]:
-    """What the training service tells; where it goes away and returns, it is asked again.
+    """What the training service tells, asked again where it goes away and returns.
 
     It goes on from its last checkpoint. What it has told of its progress it may tell once more.
+    While it trains for somebody else it is waited for as long as that takes.
     """
     last_heard = time.monotonic()
     while True:
@@ -64,10 +65,14 @@ def _training(
         except ServiceUnavailable:
             if time.monotonic() - last_heard > _PATIENCE_SECONDS:
                 raise
-            context.progress(0, 0, "waiting for the training service")
-            time.sleep(_AGAIN_SECONDS)
+        except RemoteError as error:
+            if error.reason != Overloaded.reason:
+                raise
+            last_heard = time.monotonic()
         else:
             return
+        context.progress(0, 0, "waiting for the training service")
+        time.sleep(_AGAIN_SECONDS)
 
 
 def predict(tools: Tools, context: StageContext) -> StageResult:

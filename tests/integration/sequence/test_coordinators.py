@@ -37,7 +37,9 @@ class Coordinator:
 
     def stages(self, event: str) -> list[tuple[str, str]]:
         """Run and stage of the log lines of an event."""
-        lines = map(json.loads, self.log.read_text(encoding="utf-8").splitlines())
+        text = self.log.read_text(encoding="utf-8")
+        # gRPC writes lines of its own.
+        lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
         return [(line["run_id"], line["stage"]) for line in lines if line["event"] == event]
 
 
