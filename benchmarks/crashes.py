@@ -66,7 +66,7 @@ class Outcome:
 
     Attributes:
         report: `report.json` without what differs from run to run.
-        merged: `merged.jsonl`.
+        merged: The lines of `merged.jsonl`.
         seconds: Time of each stage.
         done: How often each stage was done, not counting results that were taken over.
         resumed: How often it had to be resumed.
@@ -75,7 +75,7 @@ class Outcome:
     """
 
     report: Any
-    merged: bytes
+    merged: list[Any]
     seconds: Mapping[str, float]
     done: Counter[str]
     resumed: int
@@ -128,7 +128,7 @@ def trial(llm: Endpoint, database_url: str, kill: Kill | None, calm: Outcome | N
                     system.kill(role)
             run, resumed = _finish(client, run_id)
             report = json.loads(client.download(run_id, "report.json"))
-            merged = client.download(run_id, "merged.jsonl")
+            lines = client.download(run_id, "merged.jsonl").splitlines()
             done = Counter(
                 line["stage"]
                 for line in _lines(system, run_id)
@@ -137,7 +137,7 @@ def trial(llm: Endpoint, database_url: str, kill: Kill | None, calm: Outcome | N
     figures = llm.figures()
     return Outcome(
         _without_varying(report),
-        merged,
+        [_without_varying(json.loads(line)) for line in lines],
         {stage.name: _seconds(stage) for stage in run.stages},
         done,
         resumed,
@@ -221,14 +221,14 @@ def judge(kill: Kill, found: Outcome, calm: Outcome) -> dict[str, Any]:
     row = {
         **asdict(kill),
         "report_differs_in": differences(found.report, calm.report),
-        "merged_equal": found.merged == calm.merged,
+        "merged_differs_in": differences(found.merged, calm.merged),
         "stages_done_twice": sorted(name for name, count in found.done.items() if count > 1),
         "resumed": found.resumed,
         "answered_again": found.answered_again,
     }
     row["good"] = (
         not row["report_differs_in"]
-        and row["merged_equal"]
+        and not row["merged_differs_in"]
         and not row["stages_done_twice"]
         and (may_pay_twice or not found.answered_again)
     )
@@ -237,12 +237,13 @@ def judge(kill: Kill, found: Outcome, calm: Outcome) -> dict[str, Any]:
 
 def show(row: Mapping[str, Any]) -> None:
     """A row as a line."""
-    equal = "equal" if row["merged_equal"] and not row["report_differs_in"] else "DIFFERENT"
+    places = row["report_differs_in"] + row["merged_differs_in"]
+    equal = "DIFFERENT" if places else "equal"
     twice = ", ".join(row["stages_done_twice"]) or "-"
     print(
         f"{row['stage']:10}{row['victim']:13}{row['share']:6.2f}  {equal:10}"
         f"{row['resumed']:8}{row['answered_again']:7}  {twice:10}{'ok' if row['good'] else 'BAD'}",
-        *row["report_differs_in"][:5],
+        *places[:5],
         flush=True,
     )
 

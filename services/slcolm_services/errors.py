@@ -26,6 +26,7 @@
     │   ├── RunEnded                     FAILED_PRECONDITION  RUN_ENDED
     │   ├── BatchUnsupported             FAILED_PRECONDITION  BATCH_UNSUPPORTED
     │   ├── AnswerPending                FAILED_PRECONDITION  ANSWER_PENDING
+    │   ├── StorageRefused               FAILED_PRECONDITION  STORAGE_REFUSED
     │   └── HomeInUse                    FAILED_PRECONDITION  HOME_IN_USE
     ├── Unauthenticated                  UNAUTHENTICATED      UNAUTHENTICATED
     │   ├── TokenMissing                 UNAUTHENTICATED      TOKEN_MISSING
@@ -37,6 +38,7 @@
     ├── Unavailable                      UNAVAILABLE          UNAVAILABLE
     │   ├── ServiceUnavailable           UNAVAILABLE          SERVICE_UNAVAILABLE
     │   ├── KeysUnavailable              UNAVAILABLE          KEYS_UNAVAILABLE
+    │   ├── StoreUnavailable             UNAVAILABLE          STORE_UNAVAILABLE
     │   └── ProviderUnavailable          UNAVAILABLE          PROVIDER_UNAVAILABLE
     ├── DeadlineTooShort                 DEADLINE_EXCEEDED    DEADLINE_TOO_SHORT
     ├── Cancelled                        CANCELLED            CANCELLED
@@ -251,6 +253,12 @@ class AnswerPending(PreconditionFailed):
     reason = "ANSWER_PENDING"
 
 
+class StorageRefused(PreconditionFailed):
+    """A disk or an object store cannot be written: it is read-only, or belongs to others."""
+
+    reason = "STORAGE_REFUSED"
+
+
 class HomeInUse(PreconditionFailed):
     """Another process tree works in the same home folder."""
 
@@ -299,6 +307,12 @@ class BudgetExhausted(SlcolmError):
     code, reason = "RESOURCE_EXHAUSTED", "BUDGET_EXHAUSTED"
 
 
+class StorageFull(SlcolmError):
+    """There is no space left where something is to be kept; nothing half is kept."""
+
+    code, reason = "RESOURCE_EXHAUSTED", "STORAGE_FULL"
+
+
 class Unavailable(SlcolmError):
     """Something that is needed cannot be reached."""
 
@@ -315,6 +329,12 @@ class KeysUnavailable(Unavailable):
     """The keys that tokens are signed with cannot be fetched."""
 
     reason = "KEYS_UNAVAILABLE"
+
+
+class StoreUnavailable(Unavailable):
+    """The artifact store does not answer."""
+
+    reason = "STORE_UNAVAILABLE"
 
 
 class ProviderUnavailable(Unavailable):

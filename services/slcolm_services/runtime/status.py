@@ -17,6 +17,7 @@ from slcolm_services.errors import (
     NotFound,
     SlcolmError,
 )
+from slcolm_services.runtime.storage import storage_error
 
 DETAILS_TRAILER = "grpc-status-details-bin"
 """Trailing metadata key under which gRPC carries a serialized `google.rpc.Status`."""
@@ -33,7 +34,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
     """Say an error in the words of the wire.
 
     Errors outside the project's tree may hold anything, document text included, so nothing of
-    them is told: they become INTERNAL with a fixed message.
+    them is told: they become INTERNAL with a fixed message, but for those of disks.
 
     Args:
         error: What was raised.
@@ -46,7 +47,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
     if isinstance(error, asyncio.CancelledError):
         error = Cancelled("the call was cancelled")
     if not isinstance(error, SlcolmError):
-        error = SlcolmError(_INTERNAL)
+        error = storage_error(error) or SlcolmError(_INTERNAL)
     status = status_pb2.Status(
         code=grpc.StatusCode[error.code].value[0],  # pairs of number and words
         message=error.message,

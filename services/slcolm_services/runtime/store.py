@@ -17,8 +17,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -31,12 +31,21 @@ from slcolm_services.errors import (
     ConfigInvalid,
     FieldViolation,
     InvalidInput,
+    SlcolmError,
+    StorageRefused,
+    StoreUnavailable,
 )
+from slcolm_services.runtime.storage import storage_error
 
 _MANIFEST = "SHA256SUMS"
 _RECORDS = "records"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KIND = re.compile(r"[a-z][a-z0-9-]*")
+_OBJECT_STORES = frozenset({"s3", "gs", "abfs", "az", "oci"})
+_S3_OPTIONS = {
+    "config_kwargs": {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}
+}
+"""The library itself tries five times: a store that is away is known of within two minutes."""
 
 
 class ArtifactStore:
@@ -52,8 +61,9 @@ class ArtifactStore:
     """
 
     def __init__(self, root: str) -> None:
+        options = _S3_OPTIONS if root.startswith("s3:") else {}
         try:
-            self._fs, path = fsspec.core.url_to_fs(root)
+            self._fs, path = fsspec.core.url_to_fs(root, **options)
         except (ImportError, ValueError) as error:
             raise ConfigInvalid(
                 f"artifact store {root!r} cannot be used: {error}",
@@ -61,11 +71,16 @@ class ArtifactStore:
             ) from error
         self._root = path.rstrip("/")
         self._is_local = isinstance(self._fs, LocalFileSystem)
+        protocols = (
+            (self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol
+        )
+        self._has_folders = not _OBJECT_STORES & set(protocols)
 
     def is_there(self) -> bool:
         """Whether the root exists: nothing was ever put where it does not."""
-        self._fs.invalidate_cache()
-        return bool(self._fs.exists(self._root))
+        with self._telling():
+            self._fs.invalidate_cache()
+            return bool(self._fs.exists(self._root))
 
     def put_bytes(self, kind: str, data: bytes) -> str:
         """Store bytes; returns their SHA-256."""
@@ -137,7 +152,7 @@ class ArtifactStore:
         try:
             for name in digests:
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                with suppress(FileNotFoundError):
+                with suppress(FileNotFoundError), self._telling():
                     self._fs.get_file(f"{source}/{name}", str(partial / name))
             _check_folder(partial, digests, kind, revision)
             (partial / _MANIFEST).write_bytes(manifest)
@@ -150,13 +165,15 @@ class ArtifactStore:
     def exists(self, kind: str, digest: str) -> bool:
         """Whether bytes or a whole folder stand under this digest; their content is not read."""
         path = self._path(kind, digest)
-        return bool(self._fs.isfile(path) or self._fs.isfile(f"{path}/{_MANIFEST}"))
+        with self._telling():
+            return bool(self._fs.isfile(path) or self._fs.isfile(f"{path}/{_MANIFEST}"))
 
     def list(self, kind: str) -> tuple[str, ...]:
         """Digests of all artifacts of a kind, sorted."""
-        self._fs.invalidate_cache()
         try:
-            paths: list[str] = self._fs.ls(self._folder(kind), detail=False)
+            with self._telling():
+                self._fs.invalidate_cache()
+                paths: list[str] = self._fs.ls(self._folder(kind), detail=False)
         except FileNotFoundError:
             return ()
         names = {path.rstrip("/").rpartition("/")[2] for path in paths}
@@ -200,7 +217,8 @@ class ArtifactStore:
 
     def _read(self, path: str, kind: str, name: str) -> bytes:
         try:
-            data: bytes = self._fs.cat_file(path)
+            with self._telling():
+                data: bytes = self._fs.cat_file(path)
         except (FileNotFoundError, IsADirectoryError) as error:
             raise ArtifactNotFound(
                 f"there is no {name} among the {kind} of the store",
@@ -209,20 +227,60 @@ class ArtifactStore:
         return data
 
     def _write(self, path: str, data: bytes) -> None:
-        if not self._is_local:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe_file(path, data)
-            return
-        with _Partial(Path(path)) as partial:
-            partial.write_bytes(data)
+        with self._writing():
+            if self._is_local:
+                with _Partial(Path(path)) as partial:
+                    partial.write_bytes(data)
+            else:
+                self._make_folder_of(path)
+                self._fs.pipe_file(path, data)
 
     def _copy_in(self, source: Path, path: str) -> None:
-        if not self._is_local:
+        with self._writing():
+            if self._is_local:
+                with _Partial(Path(path)) as partial:
+                    shutil.copyfile(source, partial)
+            else:
+                self._make_folder_of(path)
+                self._fs.put_file(str(source), path)
+
+    def _make_folder_of(self, path: str) -> None:
+        # An object store has none; asked for one, its library would make the bucket.
+        if self._has_folders:
             self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._fs.put_file(str(source), path)
-            return
-        with _Partial(Path(path)) as partial:
-            shutil.copyfile(source, partial)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Say in the project's errors what a disk or an object store says in its own."""
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, SlcolmError):
+            raise
+        except Exception as error:
+            if self._is_local:
+                raise storage_error(error) or error from error
+            if isinstance(error, PermissionError):
+                raise self._refused("access is denied") from error
+            # Every library behind fsspec has errors of its own.
+            raise StoreUnavailable(
+                f"the artifact store {self._root} does not answer: {type(error).__name__}",
+                metadata={"store": self._root},
+            ) from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            with self._telling():
+                yield
+        except FileNotFoundError as error:
+            if self._is_local:
+                raise
+            raise self._refused("there is no such place in it") from error
+
+    def _refused(self, problem: str) -> StorageRefused:
+        return StorageRefused(
+            f"the artifact store {self._root} refuses: {problem}", metadata={"store": self._root}
+        )
 
 
 class _Partial:

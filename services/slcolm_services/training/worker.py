@@ -14,13 +14,16 @@ from pathlib import Path
 import structlog
 
 from slcolm_services.corpus.jsonl import read_documents
-from slcolm_services.errors import SlcolmError
+from slcolm_services.errors import SlcolmError, StorageFull
 from slcolm_services.runtime.logs import log_as_parent
+from slcolm_services.runtime.storage import storage_error
 from slcolm_services.training.job import Finished, JobFolder, to_line
 from slcolm_services.training.progress import Progress
 from slcolm_services.training.train import train
 
 _log = structlog.get_logger(__name__)
+
+_FULL_BYTES = 1 << 20
 
 
 def main(path: str) -> None:
@@ -57,10 +60,19 @@ def main(path: str) -> None:
     except SlcolmError as error:
         say(error)
         sys.exit(1)
-    except Exception:  # noqa: BLE001  its line is to name the call
+    except Exception as error:  # noqa: BLE001  its line is to name the call
         _log.exception("training failed")
+        if (problem := storage_error(error) or _full(folder.checkpoints)) is not None:
+            say(problem)
         sys.exit(1)
     say(Finished(model.dev_scores, model.train_seconds))
+
+
+def _full(folder: Path) -> StorageFull | None:
+    """Whether the disk is full, which libraries that write in native code say in other words."""
+    if folder.exists() and shutil.disk_usage(folder).free < _FULL_BYTES:
+        return StorageFull(f"there is no space left on the disk ({folder})")
+    return None
 
 
 if __name__ == "__main__":

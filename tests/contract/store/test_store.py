@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
@@ -18,16 +16,6 @@ from slcolm_services.errors import ArtifactCorrupt, ArtifactNotFound, ConfigInva
 from slcolm_services.runtime.store import ArtifactStore
 
 DIGEST = "0" * 64
-
-
-@pytest.fixture(params=["local", "memory"])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "local":
-        yield str(tmp_path / "store")
-        return
-    url = f"memory://{uuid.uuid4().hex}"
-    yield url
-    fsspec.filesystem("memory").store.clear()
 
 
 @pytest.fixture
