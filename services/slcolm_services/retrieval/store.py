@@ -22,6 +22,7 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client.hybrid.fusion import reciprocal_rank_fusion
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import (
@@ -49,6 +50,7 @@ _PREFIX = "slcolm-index-"
 _MANIFEST_ID = str(uuid.UUID(int=0))
 _MANIFEST_ROLE = "manifest"
 _PAGE = 1000
+_SCORE_DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,28 +254,33 @@ class IndexStore:
         Raises:
             IndexNotFound: There is no such index.
         """
-        # The filter stands inside each prefetch: at the root, what it removes would already have
-        # taken a place, and versions of the embedded Qdrant ignore it there for fusion.
         others = _filter_others(document)
         # Twice the limit, for duplicates that will be dropped.
-        prefetch_limit = max(self._config.prefetch_limit, 2 * limit)
-        prefetches = [
-            models.Prefetch(query=query, using=name, filter=others, limit=prefetch_limit)
+        found = max(self._config.prefetch_limit, 2 * limit)
+        searches = [
+            models.QueryRequest(
+                query=query, using=name, filter=others, limit=found, with_payload=False
+            )
             for name, query in _vectors(document.text, vector, role).items()
         ]
         with self._errors(revision):
-            points = self._client.query_points(
-                _PREFIX + revision,
-                prefetch=prefetches,
-                query=models.RrfQuery(rrf=models.Rrf(k=self._config.rrf_k)),
+            answers = self._client.query_batch_points(_PREFIX + revision, searches)
+            fused = reciprocal_rank_fusion(
+                [_ranking(answer.points) for answer in answers],
                 limit=2 * limit,
-            ).points
+                ranking_constant_k=self._config.rrf_k,
+            )
+            records = self._client.retrieve(_PREFIX + revision, [point.id for point in fused])
+        by_id = {record.id: record for record in records}
         own = set(identity(document))
         hits: dict[str, Hit] = {}
-        for point in points:
-            names = _payload(point)["same_as"]
-            if own.isdisjoint(names):
-                hits.setdefault(names[-1], _hit(point, point.score))
+        for point in fused:
+            # One that was deleted between the two requests is not there any more.
+            if point.id in by_id:
+                record = by_id[point.id]
+                names = _payload(record)["same_as"]
+                if own.isdisjoint(names):
+                    hits.setdefault(names[-1], _hit(record, point.score))
         return list(hits.values())[:limit]
 
     def _scroll(self, revision: str, role: Role, fields: list[str]) -> Iterator[models.Record]:
@@ -370,6 +377,15 @@ def _filter_others(document: Document) -> models.Filter:
     """All sentences but the document's own and duplicates of it."""
     own = models.MatchAny(any=list(identity(document)))
     return models.Filter(must_not=[models.FieldCondition(key="same_as", match=own)])
+
+
+def _ranking(points: list[models.ScoredPoint]) -> list[models.ScoredPoint]:
+    """Points from the best on; those that are equally good in the order of their ids.
+
+    The embedded Qdrant has them in the order in which they came, turns that round when it is opened
+    again, and its scores then differ in the last digit: the same query would find other sentences.
+    """
+    return sorted(points, key=lambda point: (-round(point.score, _SCORE_DIGITS), str(point.id)))
 
 
 def _payload(point: models.Record | models.ScoredPoint) -> dict[str, Any]:
