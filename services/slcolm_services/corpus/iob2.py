@@ -112,5 +112,7 @@ def _record(lines: list[Line], name: str, schema: TaskSchema | None) -> Record:
         tokens.append(token)
         position = end + 1
     text = " ".join(tokens)
+    if not text.strip():
+        found.error("text", "must not be empty")
     check_annotations(entities, [], text_length=len(text), schema=schema, found=found)
     return found.record(Document(name, text, tuple(entities)))

@@ -11,7 +11,13 @@ from typing import Any, NoReturn, Self
 
 from slcolm_services.corpus.records import Findings, shown
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+MAX_DEPTH = 100
+"""Deepest nesting of objects and lists that is read, wherever it is read from. Python's own limit
+depends on who calls, and would be met again by whoever prints or writes the value."""
+
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which JSON can write and no encoding can carry."""
+
 _NAMES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
@@ -21,6 +27,8 @@ class BrokenJson(ValueError):
 
 def load_json(text: str, found: Findings) -> Any:
     """Parse JSON strictly: no NaN, no Infinity; a key that stands twice in an object is reported.
+
+    Lone surrogates pass: their reader knows in which field they stand.
 
     Raises:
         BrokenJson: The text is not JSON.
@@ -55,13 +63,37 @@ def load_json_at(text: str, start: int, found: Findings) -> tuple[Any, int]:
 
     decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=refuse, parse_int=_integer)
     try:
-        return decoder.raw_decode(text, start)
+        value, end = decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
         raise BrokenJson(
             f"is not JSON: {error.msg.removesuffix(' at')} at {_place(text, error.pos)}"
         ) from error
     except RecursionError as error:
-        raise BrokenJson("is nested too deeply") from error
+        raise BrokenJson(_TOO_DEEP) from error
+    if _is_too_deep(value, text, start, end):
+        raise BrokenJson(_TOO_DEEP)
+    return value, end
+
+
+def load_json_file(content: bytes) -> Any:
+    """Parse a file that is one JSON value, written by a program: nothing is put up with.
+
+    Raises:
+        BrokenJson: It is no UTF-8 or no JSON, a key stands twice in an object, or a string holds
+            half of a surrogate pair.
+    """
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BrokenJson(f"is not UTF-8: {error.reason} at byte offset {error.start}") from error
+    found = Findings(None)
+    value = load_json(text, found)
+    for problem in found.record(None).problems:
+        raise BrokenJson(f"is not JSON to rely on: {problem.field} {problem.problem}")
+    # Only an escape can have made one: UTF-8 has none.
+    if "\\u" in text and SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+        raise BrokenJson("holds half of a surrogate pair, which is no character")
+    return value
 
 
 def load_json_list(text: str) -> Iterator[tuple[int, Any, Findings]]:
@@ -95,6 +127,26 @@ def load_json_list(text: str) -> Iterator[tuple[int, Any, Findings]]:
     end = _skip_space(text, position + 1)
     if end < len(text):
         raise BrokenJson(f"is not JSON: something follows its end at {_place(text, end)}")
+
+
+_TOO_DEEP = f"is nested too deeply: at most {MAX_DEPTH} objects and lists in each other are read"
+
+
+def _is_too_deep(value: Any, text: str, start: int, end: int) -> bool:
+    if text.count("[", start, end) + text.count("{", start, end) <= MAX_DEPTH:
+        return False
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _integer(literal: str) -> int:
@@ -217,7 +269,7 @@ class JsonFields:
         return self._is_text(item, path)
 
     def _is_text(self, value: str, path: str) -> bool:
-        surrogate = _SURROGATE.search(value)
+        surrogate = SURROGATE.search(value)
         if surrogate:
             self._found.error(
                 path,

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from slcolm_services.corpus.documents import Triple
-from slcolm_services.corpus.jsonfields import BrokenJson, load_json
+from slcolm_services.corpus.jsonfields import SURROGATE, BrokenJson, load_json
 from slcolm_services.corpus.lines import scan_lines
-from slcolm_services.corpus.records import Findings
+from slcolm_services.corpus.records import Findings, shown
 from slcolm_services.errors import DataInvalid, FieldViolation
 
 _T = TypeVar("_T")
@@ -131,14 +131,14 @@ class _Value:
     place: str
     path: Path
 
-    def _expect(self, kind: type[_T] | tuple[type, ...], name: str) -> _T:
+    def expect(self, kind: type[_T] | tuple[type, ...], name: str) -> _T:
         if not isinstance(self.value, kind) or isinstance(self.value, bool):
-            raise _invalid(self.path, self.place, f"must be {name}, got {self.value!r:.40}")
+            raise _invalid(self.path, self.place, f"must be {name}, got {shown(repr(self.value))}")
         return self.value  # type: ignore[return-value]  # a tuple of types stands for their join
 
     def get(self, key: str) -> _Value | None:
         """A member, or None where it is absent or null."""
-        value = self._expect(dict, "an object").get(key)
+        value = self.expect(dict, "an object").get(key)
         return None if value is None else _Value(value, _join(self.place, key), self.path)
 
     def need(self, key: str) -> _Value:
@@ -148,23 +148,30 @@ class _Value:
         return found
 
     def text(self) -> str:
-        return self._expect(str, "a string")
+        text = self.expect(str, "a string")
+        half = SURROGATE.search(text)
+        if half:
+            problem = (
+                f"holds half of a surrogate pair at offset {half.start()}, which is no character"
+            )
+            raise _invalid(self.path, self.place, problem)
+        return text
 
     def integer(self) -> int:
-        return self._expect(int, "an integer")
+        return self.expect(int, "an integer")
 
     def number(self) -> float:
-        value: int | float = self._expect((int, float), "a number")
+        value: int | float = self.expect((int, float), "a number")
         try:
             return float(value)
         except OverflowError:
             raise _invalid(self.path, self.place, "is too large") from None
 
     def object(self) -> dict[str, object]:
-        return self._expect(dict, "an object")
+        return self.expect(dict, "an object")
 
     def items(self, read: Callable[[_Value], _T]) -> tuple[_T, ...]:
-        values = self._expect(list, "a list")
+        values = self.expect(list, "a list")
         return tuple(
             read(_Value(value, f"{self.place}[{index}]", self.path))
             for index, value in enumerate(values)
@@ -206,7 +213,8 @@ def _answer(line: _Value) -> tuple[str | None, bool]:
     raw = line.need("llm_raw")
     if isinstance(raw.value, dict):
         return json.dumps(raw.value, ensure_ascii=False), True
-    return raw.text(), False
+    # To the letter: an LLM may have written half of a surrogate pair.
+    return raw.expect(str, "a string"), False
 
 
 def _all(found: _Value | None, read: Callable[[_Value], _T]) -> tuple[_T, ...]:
@@ -236,5 +244,7 @@ def _listed_triple(value: _Value) -> Triple:
     """A triple written as [head, tail, type]."""
     texts = value.items(_Value.text)
     if len(texts) != 3:  # noqa: PLR2004  head, tail, type
-        raise _invalid(value.path, value.place, f"must be [head, tail, type], got {texts!r:.60}")
+        raise _invalid(
+            value.path, value.place, f"must be [head, tail, type], got {shown(repr(texts))}"
+        )
     return Triple(*texts)

@@ -7,6 +7,9 @@ from functools import cached_property
 
 from slcolm_services.errors import FieldViolation
 
+MAX_TYPES = 10_000
+"""Most entity types, and most relation types, of a task."""
+
 
 @dataclass(frozen=True, slots=True)
 class EntityType:
@@ -94,11 +97,15 @@ class TaskSchema:
             ("entity_types", [kind.name for kind in self.entity_types]),
             ("relation_types", [kind.name for kind in self.relation_types]),
         ):
+            if len(names) > MAX_TYPES:
+                found.append(FieldViolation(field, f"at most {MAX_TYPES}, got {len(names)}"))
+            seen: set[str] = set()
             for index, name in enumerate(names):
                 if not name.strip():
                     found.append(FieldViolation(f"{field}[{index}].name", "must not be empty"))
-                elif name in names[:index]:
+                elif name in seen:
                     found.append(FieldViolation(f"{field}[{index}].name", f"{name!r} stands twice"))
+                seen.add(name)
         for index, relation in enumerate(self.relation_types):
             for role, types in (("head", relation.head_types), ("tail", relation.tail_types)):
                 found.extend(

@@ -33,7 +33,7 @@ from slcolm_services.corpus.files import read_bytes, replacing
 from slcolm_services.corpus.labels import short_label
 from slcolm_services.corpus.records import Problem, data_invalid
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
-from slcolm_services.corpus.yamlfields import YamlFields
+from slcolm_services.corpus.yamlfields import YamlFields, tree_problem
 from slcolm_services.errors import DataInvalid, FieldViolation
 
 SCRIPTS = ("", "simplified", "traditional")
@@ -96,10 +96,15 @@ def _parse(path: str | os.PathLike[str], content: bytes, problems: list[Problem]
         mark = error.problem_mark
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise _broken(path, f"is not YAML: {error.problem or error.context}{place}") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise _broken(path, f"is not YAML: {error}") from error
+    except RecursionError as error:
+        raise _broken(path, "is nested too deeply") from error
     if not isinstance(node, yaml.MappingNode):
         raise _broken(path, "must be a mapping with name, entity_types and relation_types")
+    problem = tree_problem(node)
+    if problem is not None:
+        raise data_invalid(path, [problem])
     return YamlFields(node, "", problems)
 
 

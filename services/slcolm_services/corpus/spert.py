@@ -33,6 +33,7 @@ from slcolm_services.corpus.records import (
     check_annotations,
     documents_of,
     failed,
+    shown,
 )
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.script import fold
@@ -125,14 +126,14 @@ def _id(fields: JsonFields, found: Findings) -> str | None:
         value = fields.raw(key)
         if key == "orig_id":
             if isinstance(value, str | int) and not isinstance(value, bool) and str(value).strip():
-                name = str(value)
+                name = fields.string(key) if isinstance(value, str) else str(value)
             else:
                 found.error("orig_id", "must be a string or an integer")
         elif value == "orig_id" and key.isdecimal():
             found.repaired(ID_AS_KEY)
             name = key
         elif key not in ("tokens", "entities", "relations"):
-            found.warning(key, "is not read")
+            found.warning(shown(key), "is not read")
     return name
 
 
@@ -160,7 +161,8 @@ def _entity(
             found.repaired(OTHER_SCRIPT)
         else:
             found.warning(
-                f"{path}.span", f"{span!r} is not what stands at the offsets: {mention!r}"
+                f"{path}.span",
+                f"{shown(repr(span))} is not what stands at the offsets: {shown(repr(mention))}",
             )
     return entity
 

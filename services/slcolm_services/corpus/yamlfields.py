@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import yaml
 
+from slcolm_services.corpus.jsonfields import SURROGATE
 from slcolm_services.corpus.records import Problem, shown
 
 _STRING = "tag:yaml.org,2002:str"
@@ -13,6 +14,43 @@ _INTEGER = "tag:yaml.org,2002:int"
 _BOOLEAN = "tag:yaml.org,2002:bool"
 _NULL = "tag:yaml.org,2002:null"
 _MAX_COUNT = 2**31 - 1
+_MAX_NODES = 1_000_000
+
+
+def tree_problem(root: yaml.Node) -> Problem | None:
+    """Why a tree of nodes cannot be gone through; None where it can.
+
+    An alias is a few bytes and stands for as much as one likes, itself included.
+    """
+    sizes: dict[int, int] = {}
+    opened: set[int] = set()
+    stack = [root]
+    while stack:
+        node = stack[-1]
+        line, inner = node.start_mark.line + 1, _inner(node)
+        if id(node) in sizes:
+            stack.pop()
+        elif id(node) in opened:
+            stack.pop()
+            opened.discard(id(node))
+            sizes[id(node)] = 1 + sum(sizes[id(item)] for item in inner)
+            if sizes[id(node)] > _MAX_NODES:
+                problem = f"its aliases make it more than {_MAX_NODES} values"
+                return Problem(line, "file", problem)
+        elif isinstance(node, yaml.ScalarNode) and SURROGATE.search(node.value):
+            return Problem(line, "file", "holds half of a surrogate pair, which is no character")
+        elif any(id(item) in opened for item in inner):
+            return Problem(line, "file", "holds an alias of what it stands in")
+        else:
+            opened.add(id(node))
+            stack += [item for item in inner if id(item) not in sizes]
+    return None
+
+
+def _inner(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 class YamlFields:

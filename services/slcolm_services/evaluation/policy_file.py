@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from slcolm_services.corpus.files import read_bytes, replacing
+from slcolm_services.corpus.jsonfields import BrokenJson, load_json_file
 from slcolm_services.errors import DataInvalid, FieldViolation
 from slcolm_services.evaluation.calibration import Calibration
 from slcolm_services.evaluation.confidence import Confidence
@@ -45,9 +46,9 @@ def read_policy(path: Path) -> Policy:
             fields.
     """
     try:
-        content = json.loads(read_bytes(path))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise _invalid(path, [FieldViolation("file", f"not JSON: {error}")]) from error
+        content = load_json_file(read_bytes(path))
+    except BrokenJson as error:
+        raise _invalid(path, [FieldViolation("file", str(error))]) from error
     if not isinstance(content, dict):
         raise _invalid(path, [FieldViolation("file", "must be one JSON object")])
     violations = _violations(content)

@@ -44,18 +44,21 @@ def compare(predicted: Sequence[Triple], answered: Sequence[Triple]) -> tuple[Re
     Returns:
         The predicted triples in their order, then what was added, in the order of the answer.
     """
-    added = dict.fromkeys(triple for triple in answered if triple not in set(predicted))
-    kept = set(answered)
+    known, kept = set(predicted), set(answered)
+    added = dict.fromkeys(triple for triple in answered if triple not in known)
+    by_ends: dict[tuple[str, str], list[Triple]] = {}
+    for triple in reversed(added):
+        by_ends.setdefault((triple.head, triple.tail), []).append(triple)
     revisions = []
     for triple in dict.fromkeys(predicted):
         if triple in kept:
             revisions.append(Revision(RevisionKind.KEPT, triple))
             continue
-        ends = triple.head, triple.tail
-        other = next((found for found in added if (found.head, found.tail) == ends), None)
-        if other is None:
+        others = by_ends.get((triple.head, triple.tail))
+        if not others:
             revisions.append(Revision(RevisionKind.DROPPED, triple))
         else:
+            other = others.pop()
             del added[other]
             revisions.append(Revision(RevisionKind.RELABELLED, other, triple.type))
     revisions.extend(Revision(RevisionKind.ADDED, triple) for triple in added)

@@ -6,6 +6,7 @@ its SHA-256, and everything a reader needs to turn logits into entities and rela
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -13,11 +14,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slcolm_services.corpus.files import file_digest
+from slcolm_services.corpus.jsonfields import BrokenJson, load_json_file
+from slcolm_services.corpus.records import shown
 from slcolm_services.errors import FieldViolation, ModelInvalid, ModelNotFound
 from slcolm_services.model.calibration import PlattScaling, TemperatureScaling
 
@@ -30,6 +34,7 @@ README_FILE = "README.md"
 
 # Bounds that no sound model reaches: a damaged or hostile manifest must not size our arrays.
 _MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+_MAX_CARD_BYTES = 64 * 1024 * 1024
 _MAX_TOKENS = 65_536
 _MAX_SPAN_TOKENS = 256
 _MAX_TYPES = 10_000
@@ -145,14 +150,14 @@ def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
     if path.stat().st_size > _MAX_MANIFEST_BYTES:
         raise ModelInvalid(f"{path} is larger than {_MAX_MANIFEST_BYTES} bytes")
     try:
-        raw = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ModelInvalid(f"{path} is not JSON: {error}") from error
+        raw = load_json_file(path.read_bytes())
+    except BrokenJson as error:
+        raise ModelInvalid(f"{path} {error}") from error
     if not isinstance(raw, dict):
         raise ModelInvalid(f"{path} is not a JSON object")
     if raw.get("format") != FORMAT:
         raise ModelInvalid(
-            f"{path} is of format {raw.get('format')!r}; this version reads format {FORMAT}",
+            f"{path} is of format {shown(repr(raw.get('format')))}; this version reads format {FORMAT}",
             violations=[FieldViolation("format", f"must be {FORMAT}")],
         )
     problems: list[FieldViolation] = []
@@ -201,19 +206,26 @@ def read_dev_scores(folder: Path) -> dict[str, float]:
         ModelInvalid: The card is missing or not JSON, or its scores are not numbers by name.
     """
     try:
-        scores = json.loads((folder / CARD_FILE).read_bytes())["dev_scores"]
+        scores = _card(folder)["dev_scores"]
         return {str(name): float(value) for name, value in scores.items()}
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
         raise ModelInvalid(f"{folder / CARD_FILE} has no readable dev_scores: {error!r}") from error
 
 
 def passed_precisions(folder: Path) -> frozenset[str]:
     """Precisions beside fp32 in which the model is as good on dev, by its card."""
     try:
-        checks = json.loads((folder / CARD_FILE).read_bytes()).get("precisions", {})
+        checks = _card(folder).get("precisions", {})
         return frozenset(name for name, check in checks.items() if check["passed"] is True)
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ModelInvalid(f"{folder / CARD_FILE} has no readable precisions: {error!r}") from error
+
+
+def _card(folder: Path) -> Any:
+    path = folder / CARD_FILE
+    if path.stat().st_size > _MAX_CARD_BYTES:
+        raise ValueError(f"it is larger than {_MAX_CARD_BYTES} bytes")
+    return load_json_file(path.read_bytes())
 
 
 def _to_json(manifest: ModelManifest) -> dict[str, object]:
@@ -351,7 +363,9 @@ class _Fields:
     def number(self, name: str, *, above: float = -math.inf, below: float = math.inf) -> float:
         value = self._raw.get(name)
         if isinstance(value, int | float) and not isinstance(value, bool) and above < value < below:
-            return float(value)
+            # A whole number may be greater than any float.
+            with contextlib.suppress(OverflowError):
+                return float(value)
         self._wrong(name, f"must be a number above {above:g} and below {below:g}")
         return 1.0
 

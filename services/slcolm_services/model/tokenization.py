@@ -7,7 +7,8 @@ as the caller sent it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ from tokenizers import Encoding, Tokenizer
 from slcolm_services.corpus.windows import windows
 from slcolm_services.errors import InvalidInput, ModelInvalid, ModelNotFound, TextTooLong
 
+_MAX_FILE_BYTES = 256 * 1024 * 1024
+_CANNOT_READ = "the model's tokenizer cannot read a text"
 _PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>")
 _PIECE_CHARACTERS = 16_384
 """Code points that are tokenized at once: Python objects for every token then exist."""
@@ -99,15 +102,14 @@ class TextTokenizer:
 
         Raises:
             ModelNotFound: There is no such file.
-            ModelInvalid: It is not a tokenizer.
+            ModelInvalid: It is not a tokenizer, or too large for one.
         """
         if not path.is_file():
             raise ModelNotFound(f"there is no tokenizer at {path}", metadata={"path": str(path)})
-        try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise ModelInvalid(f"{path} is larger than {_MAX_FILE_BYTES} bytes")
+        with _as_invalid(f"{path} is not a tokenizer"):
             tokenizer = Tokenizer.from_file(str(path))
-        # The Rust side raises bare Exception for whatever it cannot parse.
-        except Exception as error:
-            raise ModelInvalid(f"{path} is not a tokenizer: {error}") from error
         return cls(tokenizer, max_tokens=max_tokens)
 
     @property
@@ -121,9 +123,11 @@ class TextTokenizer:
         Raises:
             TextTooLong: More tokens than `max_tokens`.
             InvalidInput: The text holds half a surrogate pair and thus is no Unicode text.
+            ModelInvalid: The file is a tokenizer that cannot read the text.
         """
         _check_unicode(text)
-        encoding = self._tokenizer.encode(text)
+        with _as_invalid(_CANNOT_READ):
+            encoding = self._tokenizer.encode(text)
         count = len(encoding)
         if self.max_tokens is not None and count > self.max_tokens:
             raise TextTooLong(
@@ -146,12 +150,15 @@ class TextTokenizer:
 
         Raises:
             InvalidInput: The text holds half a surrogate pair and thus is no Unicode text.
+            ModelInvalid: The file is a tokenizer that cannot read the text.
         """
         _check_unicode(text)
         ids, starts, ends = [], [], []
         for piece in windows(text, _PIECE_CHARACTERS, 0):
             part = text[piece.start : piece.end]
-            encoded = _encoded(self._tokenizer.encode(part, add_special_tokens=False), part)
+            with _as_invalid(_CANNOT_READ):
+                encoding = self._tokenizer.encode(part, add_special_tokens=False)
+            encoded = _encoded(encoding, part)
             ids.append(encoded.ids)
             starts.append(encoded.starts + piece.start)
             ends.append(encoded.ends + piece.start)
@@ -181,6 +188,20 @@ class TextTokenizer:
         first, end = (text[0], text[-1] + 1) if len(text) else (len(encoding), len(encoding))
         ids = np.array(encoding.ids, dtype=np.int64)
         return ids[:first], ids[end:]
+
+
+@contextmanager
+def _as_invalid(problem: str) -> Iterator[None]:
+    """Turn whatever the Rust side raises into an error of ours; it raises bare exceptions."""
+    try:
+        yield
+    except Exception as error:
+        raise ModelInvalid(f"{problem}: {error}") from error
+    except BaseException as error:
+        # A panic of Rust's, by a class that cannot be imported.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ModelInvalid(f"{problem}: {error}") from error
 
 
 def _check_unicode(text: str) -> None:

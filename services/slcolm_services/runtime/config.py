@@ -193,7 +193,13 @@ def read_file(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError as error:
+        problem = "is nested too deeply"
+        raise ConfigInvalid(
+            f"{path} {problem}", violations=[FieldViolation(str(path), problem)]
+        ) from error
+    # TOMLDecodeError is one of them; a number of thousands of digits is another.
+    except (OSError, ValueError) as error:
         raise ConfigInvalid(
             f"{path} cannot be read: {error}", violations=[FieldViolation(str(path), str(error))]
         ) from error

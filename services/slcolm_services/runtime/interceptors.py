@@ -104,7 +104,9 @@ class Interceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # gene
         reader = handler.request_deserializer
         return make(
             wrap(method, behaviour, request_streaming=handler.request_streaming),
-            request_deserializer=reader if handler.request_streaming else _or_unreadable(reader),
+            request_deserializer=_or_refused(reader)
+            if handler.request_streaming
+            else _or_unreadable(reader),
             response_serializer=handler.response_serializer,
         )
 
@@ -153,6 +155,7 @@ class _Unreadable(Message):
 
 
 _UNREADABLE = _Unreadable()
+_NO_MESSAGE = "the request cannot be read as the message that the method takes"
 
 
 def _or_unreadable(read: Callable[[bytes], Message] | None) -> Callable[[bytes], Message] | None:
@@ -167,6 +170,20 @@ def _or_unreadable(read: Callable[[bytes], Message] | None) -> Callable[[bytes],
             return _UNREADABLE
 
     return read_or_mark
+
+
+def _or_refused(read: Callable[[bytes], Message] | None) -> Callable[[bytes], Message] | None:
+    # What the reader of a stream raises comes out where the handler waits for the next message.
+    if read is None:
+        return None
+
+    def read_or_refuse(data: bytes) -> Message:
+        try:
+            return read(data)
+        except DecodeError as error:
+            raise RequestUnreadable(_NO_MESSAGE) from error
+
+    return read_or_refuse
 
 
 def _request_id(context: _Context) -> str:
@@ -284,7 +301,7 @@ def _name(code: Any) -> str:
 async def readable(call: Call) -> AsyncIterator[None]:
     """Refuse a request that is no message: not Protobuf, of another type, or nested too deeply."""
     if call.request is _UNREADABLE:
-        raise RequestUnreadable("the request cannot be read as the message that the method takes")
+        raise RequestUnreadable(_NO_MESSAGE)
     yield
 
 

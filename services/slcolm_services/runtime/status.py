@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from urllib.parse import quote
 
 import grpc
@@ -27,6 +28,11 @@ PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
 
 _MAX_TRAILER_BYTES = 6 * 1024
 _MAX_MESSAGE_CHARACTERS = 250
+_MAX_VALUE_CHARACTERS = 200
+"""Of a field, a problem or a value of metadata: a caller's own words may be as long as a message."""
+_MAX_VIOLATIONS = 100
+_MAX_METADATA = 10
+_LEFT_OUT = "violations_left_out"
 _INTERNAL = "internal error; the service's log has it under the request id"
 
 
@@ -81,8 +87,7 @@ def fitted(status: status_pb2.Status) -> status_pb2.Status:
     Clients drop a call whose metadata is too large: gRPC's C core refuses from 8 KiB on. What is
     left out is counted in the `ErrorInfo` metadata as `violations_left_out`.
     """
-    if len(status.message) > _MAX_MESSAGE_CHARACTERS:
-        status.message = status.message[: _MAX_MESSAGE_CHARACTERS - 1] + "…"
+    status.message = _short(status.message, _MAX_MESSAGE_CHARACTERS)
     left_out = 0
     for detail in status.details:
         if detail.Is(error_details_pb2.BadRequest.DESCRIPTOR):
@@ -97,9 +102,14 @@ def fitted(status: status_pb2.Status) -> status_pb2.Status:
             if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
                 info = error_details_pb2.ErrorInfo()
                 detail.Unpack(info)
-                info.metadata["violations_left_out"] = str(left_out)
+                before = int(info.metadata.get(_LEFT_OUT, "0"))
+                info.metadata[_LEFT_OUT] = str(before + left_out)
                 detail.Pack(info)
     return status
+
+
+def _short(text: str, most: int = _MAX_VALUE_CHARACTERS) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _wire_bytes(status: status_pb2.Status) -> int:
@@ -111,17 +121,24 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 def _details(error: SlcolmError) -> list[Message]:
+    metadata = {
+        _short(name): _short(value)
+        for name, value in itertools.islice(error.metadata.items(), _MAX_METADATA)
+    }
+    left_out = len(error.violations) - _MAX_VIOLATIONS
+    if left_out > 0:
+        metadata[_LEFT_OUT] = str(left_out)
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     ]
     if error.violations:
         details.append(
             error_details_pb2.BadRequest(
                 field_violations=[
                     error_details_pb2.BadRequest.FieldViolation(
-                        field=violation.field, description=violation.problem
+                        field=_short(violation.field), description=_short(violation.problem)
                     )
-                    for violation in error.violations
+                    for violation in error.violations[:_MAX_VIOLATIONS]
                 ]
             )
         )
@@ -133,8 +150,8 @@ def _details(error: SlcolmError) -> list[Message]:
         details.append(
             error_details_pb2.ResourceInfo(
                 resource_type=error.reason.removesuffix("_NOT_FOUND").lower(),
-                resource_name=next(iter(error.metadata.values()), ""),
-                description=error.message,
+                resource_name=_short(next(iter(error.metadata.values()), "")),
+                description=_short(error.message),
             )
         )
     if isinstance(error, BudgetExhausted):
@@ -142,8 +159,8 @@ def _details(error: SlcolmError) -> list[Message]:
             error_details_pb2.QuotaFailure(
                 violations=[
                     error_details_pb2.QuotaFailure.Violation(
-                        subject=error.metadata.get("subject", "budget"),
-                        description=error.message,
+                        subject=_short(error.metadata.get("subject", "budget")),
+                        description=_short(error.message),
                     )
                 ]
             )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from slcolm_services.corpus.jsonfields import SURROGATE
 from slcolm_services.guidance.entries import Answer
 from slcolm_services.guidance.prompt import estimate_tokens
 from slcolm_services.guidance.providers.base import Completion
@@ -15,6 +16,9 @@ _BYTES_PER_TOKEN = 4
 
 _MAX_TOKENS = 10**9
 """More than any call can take: an endpoint that tells more has not counted."""
+
+_MAX_NAME_CHARS = 200
+"""Of a model's name and of the word for why it stopped: they are kept with every answer."""
 
 
 class Unreadable(Exception):
@@ -65,8 +69,8 @@ def read_completion(
     return Completion(
         Answer(
             text=text,
-            model=_text(completion.get("model")) or model,
-            finish_reason=_text(choice.get("finish_reason")),
+            model=_name(completion.get("model")) or model,
+            finish_reason=_name(choice.get("finish_reason")),
         ),
         usage,
     )
@@ -97,7 +101,12 @@ def _text(value: object) -> str:
     """Text as it is; content in parts, as some endpoints send it, one after another."""
     if isinstance(value, list):
         return "".join(_text(_mapping(part).get("text")) for part in value)
-    return value if isinstance(value, str) else ""
+    # JSON can write half of a surrogate pair; neither the ledger nor the wire can carry it.
+    return SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value) if isinstance(value, str) else ""
+
+
+def _name(value: object) -> str:
+    return _text(value)[:_MAX_NAME_CHARS] if isinstance(value, str) else ""
 
 
 def _count(holder: Mapping[str, Any], name: str) -> int | None:
