@@ -214,7 +214,7 @@ def measure_model(size: str, texts: Sequence[str], rounds: int, home: Path) -> d
             reads["ours_fast"] = our_path(built.folder, "bf16", stack)
             paths["ours_fast"] = Measured()
         paths |= {f"grpc_{callers}": Measured() for callers in _CALLERS}
-        address = stack.enter_context(extraction_server(built.folder, "fp32", home))
+        address = stack.enter_context(extraction_server(built.folder, "fp32", home)).address
         for part in _parts(texts, rounds):
             documents = {
                 name: measure_path(read, part, paths[name]) for name, read in reads.items()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple, TextIO
 
 from slcolm.common.v1 import common_pb2
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
@@ -21,9 +22,26 @@ from slcolm_client import connect, connect_aio, wait_until_ready
 _TIMEOUT_SECONDS = 300.0
 
 
+class Served(NamedTuple):
+    """A service that takes calls."""
+
+    address: str
+    pid: int
+
+
 @contextmanager
-def extraction_server(model: Path, precision: str, home: Path) -> Iterator[str]:
-    """Serve a model folder on loopback; gives the address."""
+def extraction_server(
+    model: Path, precision: str, home: Path, *, log: TextIO | None = None, **settings: str
+) -> Iterator[Served]:
+    """Serve a model folder on loopback.
+
+    Args:
+        model: The folder.
+        precision: In which it runs.
+        home: Folder for the service's state.
+        log: Where its log goes; None: to standard error.
+        settings: Variables of the environment.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "slcolm_services", "serve", "--role", "extraction"],
         env=os.environ
@@ -34,8 +52,10 @@ def extraction_server(model: Path, precision: str, home: Path) -> Iterator[str]:
             "SLCOLM_EXTRACTION_PRECISION": precision,
             "SLCOLM_SERVER_PARENT_PID": str(os.getpid()),
             "SLCOLM_SERVER_LOG_LEVEL": "warning",
-        },
+        }
+        | settings,
         stdout=subprocess.PIPE,
+        stderr=log,
         text=True,
     )
     try:
@@ -43,7 +63,7 @@ def extraction_server(model: Path, precision: str, home: Path) -> Iterator[str]:
         address = json.loads(process.stdout.readline())["address"]
         with connect(address) as channel:
             assert wait_until_ready(channel, timeout_seconds=_TIMEOUT_SECONDS)
-        yield address
+        yield Served(address, process.pid)
     finally:
         process.terminate()
         process.wait()

@@ -5,6 +5,7 @@
     │   ├── DataInvalid                  INVALID_ARGUMENT     DATA_INVALID
     │   ├── TextTooLong                  INVALID_ARGUMENT     TEXT_TOO_LONG
     │   ├── BatchTooLarge                INVALID_ARGUMENT     BATCH_TOO_LARGE
+    │   ├── RequestTooLarge              INVALID_ARGUMENT     REQUEST_TOO_LARGE
     │   ├── PromptTooLong                INVALID_ARGUMENT     PROMPT_TOO_LONG
     │   ├── RequestUnreadable            INVALID_ARGUMENT     REQUEST_UNREADABLE
     │   └── ConfigInvalid                INVALID_ARGUMENT     CONFIG_INVALID
@@ -125,6 +126,12 @@ class BatchTooLarge(InvalidInput):
     """A request holds more items than the service accepts."""
 
     reason = "BATCH_TOO_LARGE"
+
+
+class RequestTooLarge(InvalidInput):
+    """A request costs more than the service takes at once: it can never fit, and is to be split."""
+
+    reason = "REQUEST_TOO_LARGE"
 
 
 class PromptTooLong(InvalidInput):

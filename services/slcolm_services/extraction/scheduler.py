@@ -4,7 +4,8 @@ Turns follow start-time fair queueing (Goyal, Vin and Cheng 1996), where a call'
 time up to which it has been served, and the least tag is next. A call begins one batch ahead of
 the others, as in borrowed virtual time (Duda and Cheriton 1999): a single sentence thus waits for
 batches that are running and for no others, however many large calls there are, and every call
-advances as fast as its fair share.
+advances as fast as its fair share. What its caller no longer waits for is dropped when its turn
+comes, before it costs anything.
 """
 
 from __future__ import annotations
@@ -21,14 +22,18 @@ from typing import Self, TypeAlias
 
 import structlog
 
-from slcolm_services.errors import Cancelled, SlcolmError
+from slcolm_services.errors import Cancelled, DeadlineTooShort, SlcolmError
 from slcolm_services.extraction.engine import Engine, Extraction, Sentence
 from slcolm_services.extraction.measures import ExtractionMeasures
+from slcolm_services.runtime.caller import Caller, caller
 
 Output: TypeAlias = Extraction | SlcolmError
 
 _MAX_LENGTH_RATIO = 1.25
 """Longest to shortest text of a batch: what is padded costs as much as text."""
+
+_REMEMBERED_SHARE = 0.95
+"""How much of the pace is that of the batches before the last one: about twenty of them count."""
 
 _log = structlog.get_logger(__name__)
 
@@ -40,8 +45,11 @@ class _Call:
     Attributes:
         lengths: Tokens of its texts that wait, in rising order.
         places: Theirs in the call.
+        tokens: Sum of `lengths`.
         share: Tokens that are a worker's part of the whole call.
+        size: Tokens of the whole call.
         context: What was bound to the log where it was submitted.
+        caller: Who waits for it.
     """
 
     engine: Engine
@@ -50,12 +58,20 @@ class _Call:
     lengths: list[int]
     places: list[int]
     share: int
+    size: int
+    tokens: int
     tag: float = 0.0
     future: Future[list[Output]] = field(default_factory=Future)
     arrived: float = field(default_factory=time.perf_counter)
     begun: bool = False
     outputs: dict[int, Output] = field(default_factory=dict)
     context: Context = field(default_factory=copy_context)
+    caller: Caller = field(default_factory=caller)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self.caller.remaining_seconds <= 0
 
     def of_like_length(self, shortest: int, longest: int) -> int | None:
         """The longest that waits and may go with texts of such lengths; an index of `lengths`."""
@@ -84,6 +100,8 @@ class Scheduler:
         self._calls: list[_Call] = []
         self._virtual_time = 0.0
         self._queued_tokens = 0
+        self._paced_seconds = 0.0
+        self._paced_tokens = 0.0
         self._closed = False
         self._measures.queued_tokens.set_function(lambda: self._queued_tokens)
         self._threads = [
@@ -127,7 +145,7 @@ class Scheduler:
         *,
         on_done: Callable[[int], None] = lambda _: None,
     ) -> Future[list[Output]]:
-        """Queue the texts of a call.
+        """Queue the texts of a call, for the caller that is bound to the context.
 
         Args:
             engine: The model to run them with.
@@ -143,8 +161,9 @@ class Scheduler:
         """
         places = sorted(range(len(sentences)), key=lambda place: len(sentences[place].encoded))
         lengths = [len(sentences[place].encoded) for place in places]
-        share = -(-sum(lengths) // self._workers)
-        call = _Call(engine, sentences, on_done, lengths, places, share)
+        tokens = sum(lengths)
+        share = -(-tokens // self._workers)
+        call = _Call(engine, sentences, on_done, lengths, places, share, tokens, tokens)
         if not sentences:
             call.future.set_result([])
             return call.future
@@ -153,16 +172,29 @@ class Scheduler:
                 raise Cancelled("the extraction service is stopping")
             call.tag = self._virtual_time - self._batch_tokens
             self._calls.append(call)
-            self._queued_tokens += sum(lengths)
+            self._queued_tokens += tokens
             self._changed.notify(len(lengths))
         # Outside the lock: where the call is cancelled already, this runs `_drop` at once.
         call.future.add_done_callback(lambda _: self._drop(call))
         return call.future
 
+    def wait_seconds(self, tokens: int) -> float:
+        """How long others would hold up a call of so many tokens, at the pace of late.
+
+        Calls of one size that take turns all end at about the same time, which is when the whole of
+        each has been done: so each counts whole, however much of it is done by now. Of larger calls
+        no more goes before than is the fair share of a call like this one.
+        """
+        with self._changed:
+            share = tokens + self._batch_tokens
+            ahead = sum(min(call.size, share) for call in self._calls)
+            return ahead * self._seconds_per_token / self._workers
+
     def _drop(self, call: _Call) -> None:
         """Forget what waits of a call that has ended."""
         with self._changed:
-            self._queued_tokens -= sum(call.lengths)
+            self._queued_tokens -= call.tokens
+            call.tokens = 0
             call.lengths.clear()
             call.places.clear()
             if call in self._calls:
@@ -180,11 +212,9 @@ class Scheduler:
         The longest text of the call whose turn it is, and what waits of like length.
         """
         with self._changed:
-            while not self._calls and not self._closed:
-                self._changed.wait()
-            if self._closed:
+            lead = self._next_call()
+            if lead is None:
                 return []
-            lead = min(self._calls, key=lambda call: call.tag)
             # No more than a worker's share of what waits, or of a call that is there alone: the
             # others would do nothing else.
             share = max(lead.share, self._queued_tokens // self._workers)
@@ -192,7 +222,7 @@ class Scheduler:
             shortest = longest = lead.lengths[-1]
             taken = [self._pop(lead, len(lead.lengths) - 1)]
             for call in sorted(self._calls, key=lambda call: call.tag):
-                if call.engine is not lead.engine:
+                if call.engine is not lead.engine or call.is_late:
                     continue
                 while (index := call.of_like_length(shortest, longest)) is not None:
                     both = min(shortest, call.lengths[index]), max(longest, call.lengths[index])
@@ -202,10 +232,27 @@ class Scheduler:
                     taken.append(self._pop(call, index))
             return taken
 
+    def _next_call(self) -> _Call | None:
+        """The call whose turn it is; waits for one. None once closed."""
+        while True:
+            while not self._calls and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            call = min(self._calls, key=lambda call: call.tag)
+            if not call.is_late:
+                return call
+            self._drop(call)
+            if call.future.set_running_or_notify_cancel():
+                call.future.set_exception(
+                    DeadlineTooShort("the caller's deadline passed before the texts had their turn")
+                )
+
     def _pop(self, call: _Call, index: int) -> tuple[_Call, int]:
         """Take a waiting text of a call."""
         place, tokens = call.places.pop(index), call.lengths.pop(index)
         self._queued_tokens -= tokens
+        call.tokens -= tokens
         call.tag = max(call.tag, self._virtual_time) + tokens
         self._virtual_time += tokens / len(self._calls)
         if not call.lengths:
@@ -218,13 +265,25 @@ class Scheduler:
     def _run(self, taken: Sequence[tuple[_Call, int]]) -> None:
         start = time.perf_counter()
         outputs = _outputs(taken)
-        self._measures.run_seconds.observe(time.perf_counter() - start)
+        took = time.perf_counter() - start
+        self._note_pace(took, sum(len(call.sentences[place].encoded) for call, place in taken))
+        self._measures.run_seconds.observe(took)
         self._measures.batch_texts.observe(len(taken))
         by_call: dict[_Call, dict[int, Output]] = {}
         for (call, place), output in zip(taken, outputs, strict=True):
             by_call.setdefault(call, {})[place] = output
         for call, found in by_call.items():
             self._deliver(call, found)
+
+    def _note_pace(self, seconds: float, tokens: int) -> None:
+        with self._changed:
+            self._paced_seconds = self._paced_seconds * _REMEMBERED_SHARE + seconds
+            self._paced_tokens = self._paced_tokens * _REMEMBERED_SHARE + tokens
+
+    @property
+    def _seconds_per_token(self) -> float:
+        """Of one worker; 0 while nothing is known."""
+        return self._paced_seconds / self._paced_tokens if self._paced_tokens else 0.0
 
     def _deliver(self, call: _Call, outputs: dict[int, Output]) -> None:
         call.on_done(len(outputs))

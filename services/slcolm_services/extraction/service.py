@@ -12,7 +12,7 @@ from slcolm_services.extraction.measures import ExtractionMeasures
 from slcolm_services.extraction.registry import Registry
 from slcolm_services.extraction.resources import Resources
 from slcolm_services.extraction.scheduler import Scheduler
-from slcolm_services.extraction.servicer import ExtractionServicer
+from slcolm_services.extraction.servicer import ExtractionServicer, characters_of
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
@@ -49,7 +49,8 @@ def build(config: ExtractionConfig) -> Service:
         ),
         start=start,
         stop=stop,
-        cost=_characters,
+        cost=_cost,
+        wait_seconds=servicer.wait_seconds,
         collectors=measures.collectors,
         roles={
             "Extract": Role.READ,
@@ -60,8 +61,8 @@ def build(config: ExtractionConfig) -> Service:
     )
 
 
-def _characters(request: Message) -> int:
-    """Admission cost: characters to read; at least 1 for any call."""
+def _cost(request: Message) -> int:
+    """Characters to read, at least 1; nothing for calls that read none."""
     if not isinstance(request, extraction_pb2.ExtractRequest):
-        return 1
-    return max(1, sum(len(document.text) for document in request.documents))
+        return 0
+    return max(1, characters_of(request))

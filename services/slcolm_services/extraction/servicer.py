@@ -25,6 +25,9 @@ from slcolm_services.runtime.wire import check_batch, document_to_wire, schema_t
 _INLINE_CHARACTERS = 500
 _INLINE_OUTPUTS = 4
 
+_NEWS_SHARE = 0.1
+"""How much the latest call says of the tokens of a character."""
+
 
 class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
     """Serves `slcolm.extraction.v1.ExtractionService`."""
@@ -40,6 +43,12 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
         self._registry = registry
         self._scheduler = scheduler
         self._measures = measures
+        self._loading = asyncio.Lock()
+        self._tokens_per_character = 1.0
+
+    def wait_seconds(self, characters: int) -> float:
+        """How long others would hold up a call with so many characters."""
+        return self._scheduler.wait_seconds(round(characters * self._tokens_per_character))
 
     async def Extract(
         self,
@@ -57,10 +66,12 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
         )
         model = self._registry.get(request.model_revision)
         documents = [Document(document.id, document.text) for document in request.documents]
-        if sum(len(document.text) for document in documents) <= _INLINE_CHARACTERS:
+        characters = characters_of(request)
+        if characters <= _INLINE_CHARACTERS:
             reading = self._read(model, documents)
         else:
             reading = await asyncio.to_thread(self._read, model, documents)
+        self._note_tokens(characters, reading)
         # A caller that goes away cancels this handler, and that what still waits of the call.
         outputs = await asyncio.wrap_future(self._scheduler.submit(model.engine, reading.sentences))
         answer = partial(
@@ -115,12 +126,20 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
                 "the revision is missing",
                 violations=[FieldViolation("revision", "must name a model revision")],
             )
-        model = await asyncio.to_thread(self._registry.load, request.revision)
+        # Models are loaded one after another: calls that wait for that must take no threads.
+        async with self._loading:
+            model = await asyncio.to_thread(self._registry.load, request.revision)
         return extraction_pb2.LoadModelResponse(model=self._describe(model))
 
     def _read(self, model: LoadedModel, documents: Sequence[Document]) -> Reading:
         with self._measures.read_seconds.time():
             return Reading.of(model.engine, documents)
+
+    def _note_tokens(self, characters: int, reading: Reading) -> None:
+        if characters:
+            tokens = sum(len(sentence.encoded) for sentence in reading.sentences)
+            news = tokens / characters - self._tokens_per_character
+            self._tokens_per_character += _NEWS_SHARE * news
 
     def _describe(self, model: LoadedModel) -> extraction_pb2.Model:
         manifest = model.engine.manifest
@@ -134,6 +153,11 @@ class ExtractionServicer(extraction_pb2_grpc.ExtractionServiceServicer):
             default=self._registry.is_default(model.revision),
             dev_scores=model.dev_scores,
         )
+
+
+def characters_of(request: extraction_pb2.ExtractRequest) -> int:
+    """Characters to read."""
+    return sum(len(document.text) for document in request.documents)
 
 
 def _response(

@@ -59,10 +59,15 @@ class ServerConfig:
         max_message_bytes: Largest message in either direction.
         default_deadline_seconds: Deadline of a call whose caller set none.
         max_deadline_seconds: Longest that any call may run, whatever its caller set.
-        max_calls_in_flight: Calls worked on at once; more are refused as OVERLOADED.
-        max_cost_in_flight: Sum of the costs of the calls in flight, in the service's own unit
-            (characters for extraction). A call that is dearer than this alone runs alone.
-        retry_after_seconds: What refused callers are told to wait.
+        max_calls_in_flight: Calls worked on at once; more are refused as OVERLOADED. As many that
+            only ask or steer have places of their own.
+        max_cost_in_flight: Sum of the costs of the calls in flight, in characters of text; more are
+            refused as OVERLOADED, and a call that is dearer alone as REQUEST_TOO_LARGE. 0 for the
+            service's own limit.
+        retry_after_seconds: What refused callers are told to wait while it is not known from calls
+            that have ended.
+        check_seconds: Time between two looks at what the service depends on, and the most that
+            such a look may take.
         drain_delay_seconds: Time between NOT_SERVING and the last new call, for callers to see it.
         grace_seconds: Time that calls in flight then have to end.
         max_connection_age_seconds: Age at which a connection is renewed, so that clients notice
@@ -83,9 +88,10 @@ class ServerConfig:
     max_message_bytes: int = 64 * 1024 * 1024
     default_deadline_seconds: float = 60.0
     max_deadline_seconds: float = 900.0
-    max_calls_in_flight: int = 256
-    max_cost_in_flight: int = 4_000_000
+    max_calls_in_flight: int = 1024
+    max_cost_in_flight: int = 0
     retry_after_seconds: float = 1.0
+    check_seconds: float = 2.0
     drain_delay_seconds: float = 0.5
     grace_seconds: float = 10.0
     max_connection_age_seconds: float = 300.0
@@ -102,15 +108,15 @@ class ServerConfig:
                 "default_deadline_seconds",
                 "max_deadline_seconds",
                 "max_calls_in_flight",
-                "max_cost_in_flight",
                 "retry_after_seconds",
+                "check_seconds",
                 "max_connection_age_seconds",
             )
             if not getattr(self, name) > 0
         ]
         violations += [
             FieldViolation(name, f"must not be negative, got {getattr(self, name)}")
-            for name in ("drain_delay_seconds", "grace_seconds")
+            for name in ("max_cost_in_flight", "drain_delay_seconds", "grace_seconds")
             if getattr(self, name) < 0
         ]
         violations += [

@@ -8,6 +8,7 @@ learns nothing and takes no place.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -28,7 +29,8 @@ from slcolm_services.errors import (
     SlcolmError,
 )
 from slcolm_services.runtime.access import caller_name
-from slcolm_services.runtime.admission import Admission
+from slcolm_services.runtime.admission import Admission, bounded
+from slcolm_services.runtime.caller import Caller, bind_caller, caller
 from slcolm_services.runtime.calling import STATUS_CODE, attributes_of
 from slcolm_services.runtime.correlation import REQUEST_ID, names_of, told
 from slcolm_services.runtime.metrics import Metrics
@@ -321,9 +323,10 @@ class Ready:
 
 
 class Deadline:
-    """Ends calls that ask for no deadline, or for too long a one.
+    """Ends calls that ask for no deadline, or for too long a one, and tells of the caller's leave.
 
-    The handler's task is cancelled; work that it gave to a thread runs to its end.
+    The handler's task is cancelled; work that it gave to a thread hears of it by `caller`. A call
+    whose caller has stopped waiting already costs nothing.
 
     Args:
         default_seconds: Deadline where the caller set none.
@@ -341,20 +344,26 @@ class Deadline:
     @asynccontextmanager
     async def __call__(self, call: Call) -> AsyncIterator[None]:
         """Guard a call."""
-        if call.method in self._unlimited_methods:
-            yield
-            return
-        limit = self._limit(call.context.time_remaining())
+        remaining = call.context.time_remaining()
+        if remaining is not None and remaining <= 0:
+            raise DeadlineTooShort("the caller's deadline had passed when its turn came")
+        limit = None if call.method in self._unlimited_methods else self._limit(remaining)
+        waiting = Caller(min(remaining or math.inf, limit or math.inf))
+        bind_caller(waiting)
         try:
             async with asyncio.timeout(limit) as timeout:
                 yield
         except TimeoutError:
             if not timeout.expired():
                 raise
+            waiting.leave()
             raise DeadlineTooShort(
                 f"the call did not end within the {limit} s that this service allows",
                 metadata={"seconds": str(limit)},
             ) from None
+        except asyncio.CancelledError:
+            waiting.leave()
+            raise
 
     def _limit(self, remaining: float | None) -> float | None:
         """What to add to the caller's deadline, which gRPC itself keeps; None for nothing."""
@@ -364,11 +373,12 @@ class Deadline:
 
 
 class Admitted:
-    """Takes what fits into the admission's limits, and refuses the rest.
+    """Takes what fits into the admission's limits and what will be done in time; refuses the rest.
 
     Args:
         admission: The limits.
         cost: Cost of a request.
+        wait_seconds: How long a call of a cost would be held up by those that are there.
         free_methods: Full names of methods that take no place: long streams.
         metrics: Where load and refusals are counted.
     """
@@ -376,12 +386,15 @@ class Admitted:
     def __init__(
         self,
         admission: Admission,
+        *,
         cost: Callable[[Message], int],
+        wait_seconds: Callable[[int], float],
         free_methods: frozenset[str],
         metrics: Metrics,
     ) -> None:
         self._admission = admission
         self._cost = cost
+        self._wait_seconds = wait_seconds
         self._free_methods = free_methods
         self._metrics = metrics
         metrics.calls_in_flight.set_function(lambda: admission.calls)
@@ -393,11 +406,31 @@ class Admitted:
         if call.method in self._free_methods:
             yield
             return
-        cost = 1 if call.request is None else self._cost(call.request)
+        cost = 0 if call.request is None else self._cost(call.request)
+        self._admission.check(cost)
         try:
+            if cost:
+                _refuse_late(self._wait_seconds(cost), caller().remaining_seconds)
             with self._admission.admit(cost):
                 yield
         except Overloaded:
             # Ours, or the handler's own limit: to the caller both are a refusal.
             self._metrics.refused.inc()
             raise
+
+
+def _refuse_late(wait_seconds: float, remaining_seconds: float) -> None:
+    """Refuse a call now rather than fail it when its deadline comes.
+
+    Raises:
+        Overloaded: Others would hold it up for more than half of its time. The other half is for
+            its own work, and for what goes slower than it went before.
+    """
+    late = wait_seconds - remaining_seconds / 2
+    if late > 0:
+        raise Overloaded(
+            f"the work before this call takes {wait_seconds:.2f} s, of the {remaining_seconds:.2f} "
+            "s that its caller waits",
+            metadata={"wait_seconds": f"{wait_seconds:.3f}"},
+            retry_after_seconds=bounded(late),
+        )

@@ -22,6 +22,7 @@ from slcolm_services.runtime.admission import Admission
 from slcolm_services.runtime.auth import authentication
 from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig
+from slcolm_services.runtime.dependencies import Dependency, Lookout
 from slcolm_services.runtime.exposure import refuse_exposed
 from slcolm_services.runtime.health import Health
 from slcolm_services.runtime.interceptors import (
@@ -53,6 +54,12 @@ def _one(request: Message) -> int:
     return 1
 
 
+def _at_once(cost: int) -> float:
+    """Wait of a service that does not know it."""
+    del cost
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Service:
     """A service as the runtime starts, limits and stops it.
@@ -64,11 +71,16 @@ class Service:
             work that computes or touches disk goes to a thread.
         stop: Closes what `start` opened, after the last call has ended. Also called when `start`
             failed half-way.
-        cost: Admission cost of a request, in the service's own unit (characters, sentences); the
-            sum over the calls in flight is what the server limits. Health and reflection are free.
+        cost: Admission cost of a request, in characters of text; the sum over the calls in flight
+            is what the server limits. 0 for what only asks or steers: such calls, and those whose
+            requests are streamed, have places of their own. Health and reflection are free.
+        max_cost: That limit, where the configuration names none.
+        wait_seconds: How long a call of a cost would be held up by those that are there. One whose
+            caller does not wait twice as long is refused at once.
         unlimited_methods: Full method names, `/package.Service/Method`, that get neither the
             default deadline nor the maximum, and no cost: long streams.
         collectors: What the service measures of itself, shown with the server's own metrics.
+        dependencies: What it needs beside itself; looked at from the end of `start` on.
         roles: Role that a caller needs, by method name, where calls need tokens; `ADMIN` for what
             does not stand there.
     """
@@ -78,9 +90,12 @@ class Service:
     start: Callable[[], Awaitable[None]] = _nothing
     stop: Callable[[], Awaitable[None]] = _nothing
     cost: Callable[[Message], int] = _one
+    max_cost: int = 4_000_000
+    wait_seconds: Callable[[int], float] = _at_once
     unlimited_methods: frozenset[str] = frozenset()
     collectors: Sequence[Collector] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)
+    dependencies: Sequence[Dependency] = ()
 
 
 class Server:
@@ -101,11 +116,17 @@ class Server:
         self._service = service
         self._config = config
         self._auth = auth or AuthConfig()
-        self._health = Health(service.name)
+        self._health = Health(
+            service.name, {known.name: known.needed for known in service.dependencies}
+        )
+        self._lookout = Lookout(
+            service.dependencies, self._tell_of, patience_seconds=config.check_seconds
+        )
+        self._looking: asyncio.Task[None] | None = None
         self._loaded = False
         self._admission = Admission(
             max_calls=config.max_calls_in_flight,
-            max_cost=config.max_cost_in_flight,
+            max_cost=config.max_cost_in_flight or service.max_cost,
             retry_after_seconds=config.retry_after_seconds,
         )
         self.metrics = Metrics()
@@ -146,16 +167,26 @@ class Server:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         await self._health.close()
         await self._stop_servers(0)
         self._stop_metrics()
         await self._service.stop()
 
     async def load(self) -> None:
-        """Start the service, then take calls."""
+        """Start the service, then take calls. It is ready as soon as what it needs is there."""
         await self._service.start()
+        await self._lookout.look()
+        if self._service.dependencies:
+            looking = self._lookout.keep_looking(self._config.check_seconds)
+            self._looking = asyncio.create_task(looking)
         self._loaded = True
         await self._health.set_ready(ready=True)
+
+    async def _tell_of(self, dependency: str, there: bool) -> None:
+        self.metrics.dependency_there.labels(dependency).set(there)
+        await self._health.set_there(dependency, there)
 
     async def drain(self) -> None:
         """Say NOT_SERVING, go on serving for the drain delay, then let calls in flight end.
@@ -187,7 +218,13 @@ class Server:
                     max_seconds=self._config.max_deadline_seconds,
                     unlimited_methods=unlimited,
                 ),
-                Admitted(self._admission, self._service.cost, unlimited, self.metrics),
+                Admitted(
+                    self._admission,
+                    cost=self._service.cost,
+                    wait_seconds=self._service.wait_seconds,
+                    free_methods=unlimited,
+                    metrics=self.metrics,
+                ),
             ),
             covers=lambda service: service == self._service.name,
         )

@@ -274,7 +274,7 @@ async def test_a_request_costs_its_characters(config: ExtractionConfig) -> None:
     cost = build(config).cost
     assert cost(request_of("王AB", "x")) == 4
     assert cost(request_of()) == 1
-    assert cost(extraction_pb2.ListModelsRequest()) == 1
+    assert cost(extraction_pb2.ListModelsRequest()) == 0
 
 
 async def test_a_long_text_comes_with_its_windows_and_the_pairs_that_none_held(
