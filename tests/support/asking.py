@@ -1,6 +1,6 @@
-"""A process that has texts guided, to be killed: `python -m support.asking URL LEDGER WHAT N`.
+"""A process that has texts guided, to be killed: `python -m support.asking URL LEDGER WHAT N LEASE`.
 
-Its lease is short, so that others need not wait long for a dead one.
+Without a LEASE it is short, so that others need not wait long for a dead process.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def texts(count: int) -> list[GuideItem]:
     return [GuideItem(Document(f"t{n}", f"甲子乙，{n}年。", entities)) for n in range(count)]
 
 
-def guidance(url: str, ledger_url: str) -> Guidance:
-    """Guidance by the endpoint at a URL; its claims lapse soon after its death."""
+def guidance(url: str, ledger_url: str, lease_seconds: float = LEASE_SECONDS) -> Guidance:
+    """Guidance by the endpoint at a URL; its claims lapse a lease after its death."""
     work = build_guidance(
         GuidanceConfig(
             provider="openai",
@@ -48,14 +48,14 @@ def guidance(url: str, ledger_url: str) -> Guidance:
             min_concurrency=8,
         )
     )
-    work._ledger._lease_seconds = LEASE_SECONDS
-    work._ledger._database._tick_seconds = LEASE_SECONDS / 4
+    work._ledger._lease_seconds = lease_seconds
+    work._ledger._database._tick_seconds = lease_seconds / 4
     return work
 
 
-async def ask(url: str, ledger_url: str, what: str, count: int) -> None:
+async def ask(url: str, ledger_url: str, what: str, count: int, lease_seconds: float) -> None:
     """Guide texts, or submit a batch of them."""
-    work = guidance(url, ledger_url)
+    work = guidance(url, ledger_url, lease_seconds)
     await work.open()
     if what == "batch":
         await work.submit_batch(texts(count), SCHEMA, timeout_seconds=_TIMEOUT_SECONDS)
@@ -66,5 +66,5 @@ async def ask(url: str, ledger_url: str, what: str, count: int) -> None:
 
 
 if __name__ == "__main__":
-    _, url_, ledger_url_, what_, count_ = sys.argv
-    asyncio.run(ask(url_, ledger_url_, what_, int(count_)))
+    _, url_, ledger_url_, what_, count_, *lease_ = sys.argv
+    asyncio.run(ask(url_, ledger_url_, what_, int(count_), float((*lease_, LEASE_SECONDS)[0])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,18 @@ def small_disk(folder: Path, *, mib: int) -> Iterator[Path]:
         yield folder
     finally:
         _run("umount", "-l", folder)
+
+
+def fill(path: Path) -> None:
+    """Write a file that takes all the room there is on its disk."""
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def grow(folder: Path, *, mib: int) -> None:
+    """Give a small disk that much room in all."""
+    _run("mount", "-o", f"remount,size={mib}m", folder)
 
 
 @contextmanager

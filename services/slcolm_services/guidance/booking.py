@@ -26,6 +26,9 @@ _SUMS = ("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "cost",
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 """PostgreSQL keeps no NUL, and no database what UTF-8 cannot say."""
 
+_IS_LIVE = CLAIMS.c.holder == HOLDERS.c.id
+"""A claim counts while its holder is there; whoever has died is removed (see `Vigil`)."""
+
 
 def find(connection: sa.Connection, digests: Sequence[str]) -> list[Answer | None]:
     """The answers to requests, in their order."""
@@ -43,7 +46,6 @@ def grant(
     claims: Sequence[Claim],
     limits: RunBudget,
     holder: str,
-    now: float,
     *,
     in_batch: bool = False,
 ) -> list[ClaimOutcome]:
@@ -55,14 +57,13 @@ def grant(
         limits: What may be spent on everything.
         holder: Who holds the claims that are granted; one of its own that is there already is
             granted again.
-        now: Seconds since 1970, on the database's clock.
         in_batch: The holder is a batch.
     """
     answers = find(connection, [claim.digest for claim in claims])
-    taken = _live_claims(connection, [claim.digest for claim in claims], now)
+    taken = _live_claims(connection, [claim.digest for claim in claims])
     accounts: Mapping[str, Account] = {}
     if limits or any(claim.budget for claim in claims):
-        accounts = _accounts(connection, {"", *(claim.run_id for claim in claims)}, now)
+        accounts = _accounts(connection, {"", *(claim.run_id for claim in claims)})
     outcomes: list[ClaimOutcome] = []
     rows = []
     for claim, answer in zip(claims, answers, strict=True):
@@ -174,15 +175,13 @@ def _refusal(
     return None
 
 
-def _live_claims(
-    connection: sa.Connection, digests: Sequence[str], now: float
-) -> dict[str, tuple[str, bool]]:
+def _live_claims(connection: sa.Connection, digests: Sequence[str]) -> dict[str, tuple[str, bool]]:
     """Holders of the claims on requests, and whether they are batches."""
     found = {}
     for part in parts(digests):
         query = (
             sa.select(CLAIMS.c.digest, HOLDERS.c.id, HOLDERS.c.expire_time)
-            .join(HOLDERS, _is_live(now))
+            .join(HOLDERS, _IS_LIVE)
             .where(CLAIMS.c.digest.in_(part))
         )
         for digest, holder, expire_time in connection.execute(query):
@@ -190,7 +189,7 @@ def _live_claims(
     return found
 
 
-def _accounts(connection: sa.Connection, scopes: set[str], now: float) -> dict[str, Account]:
+def _accounts(connection: sa.Connection, scopes: set[str]) -> dict[str, Account]:
     accounts = {scope: Account() for scope in scopes}
     for part in parts(list(scopes)):
         for row in connection.execute(sa.select(TOTALS).where(TOTALS.c.run_id.in_(part))):
@@ -204,7 +203,7 @@ def _accounts(connection: sa.Connection, scopes: set[str], now: float) -> dict[s
             sa.func.sum(CLAIMS.c.tokens),
             sa.func.sum(CLAIMS.c.cost),
         )
-        .join(HOLDERS, _is_live(now))
+        .join(HOLDERS, _IS_LIVE)
         .group_by(CLAIMS.c.run_id, is_batch)
     )
     for run_id, in_batch, calls, tokens, cost in connection.execute(query):
@@ -215,11 +214,6 @@ def _accounts(connection: sa.Connection, scopes: set[str], now: float) -> dict[s
             else:
                 accounts[scope].in_flight += held
     return accounts
-
-
-def _is_live(now: float) -> sa.ColumnElement[bool]:
-    lasts = sa.or_(HOLDERS.c.expire_time.is_(None), HOLDERS.c.expire_time > now)
-    return sa.and_(CLAIMS.c.holder == HOLDERS.c.id, lasts)
 
 
 def _existing(connection: sa.Connection, column: sa.Column[Any], values: Sequence[str]) -> set[str]:

@@ -4,7 +4,11 @@ An answer is written down before anything else happens with it, under the digest
 shaped it. A request is claimed before it is sent: a claim keeps others, in this process and in all
 that use the same database, from paying for the same answer, and sets aside what the call may cost
 at worst. Claims of a process that has died lapse with its lease (Gray and Cheriton, Leases, SOSP
-1989), which every process renews for all its claims at once.
+1989), which every process renews for all its claims at once; whether it still does, the others see
+(`Vigil`).
+
+A paid answer that cannot be written, because the disk is full or the database away, is kept in
+memory and written with the first renewal that succeeds.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from slcolm_services.guidance.database import Database
 from slcolm_services.guidance.entries import Answer, Claim, ClaimOutcome, Settlement, Spending
 from slcolm_services.guidance.tables import CLAIMS, HOLDERS, TOTALS, bring_up_to_date
 from slcolm_services.guidance.usage import RunBudget, Usage
+from slcolm_services.guidance.vigil import Vigil
 
 _ResultT = TypeVar("_ResultT")
 
@@ -50,6 +55,8 @@ class Ledger:
         self.holder = secrets.token_hex(16)
         """This process's name among the holders of claims."""
         self._abandoned: set[str] = set()
+        self._unwritten: dict[str, Settlement] = {}
+        self._vigil = Vigil(_RENEWALS_PER_LEASE)
         self._database = Database(
             url,
             self._renew,
@@ -105,20 +112,21 @@ class Ledger:
     async def claim(self, claim: Claim) -> ClaimOutcome:
         """Ask for the right to send a request, unless it is answered."""
         self._abandoned.discard(claim.digest)
+        for paid in self._unwritten.values():
+            if paid.digest == claim.digest and paid.answer is not None:
+                return paid.answer
         return await self._database.run(self._claim, claim)
 
     def grant_to_batch(
         self, connection: sa.Connection, batch_id: str, claims: Sequence[Claim]
     ) -> list[ClaimOutcome]:
         """Grant claims that a batch is to hold, in a transaction of the caller's."""
-        now = self._database.now(connection)
-        return grant(connection, claims, self._limits, batch_id, now, in_batch=True)
+        return grant(connection, claims, self._limits, batch_id, in_batch=True)
 
     def is_alive(self, connection: sa.Connection, holder: str) -> bool:
-        """Whether a process still renews its lease, in a transaction of the caller's."""
+        """Whether a process is not known to have died, in a transaction of the caller's."""
         query = sa.select(HOLDERS.c.expire_time).where(HOLDERS.c.id == holder)
-        expire_time = connection.scalar(query)
-        return expire_time is not None and expire_time > self._database.now(connection)
+        return connection.scalar(query) is not None
 
     async def release(self, digest: str) -> None:
         """Give a claim up: the call failed and cost nothing."""
@@ -132,9 +140,16 @@ class Ledger:
 
         Returns:
             Whether it was not booked before.
+
+        Raises:
+            Unavailable: The database cannot be reached or written: a later renewal writes it, as
+                long as this process lives.
         """
-        with self._seen_to_later(settlement.digest):
+        try:
             return await self._database.run(settle, settlement)
+        except Unavailable:
+            self._unwritten[settlement.call_id] = settlement
+            raise
 
     async def settle_all(self, settlements: Sequence[Settlement]) -> None:
         """Write many answers, all or none."""
@@ -147,8 +162,7 @@ class Ledger:
         return Spending(usage_of(row), utc(row.since)) if row else Spending(Usage(), None)
 
     def _claim(self, connection: sa.Connection, claims: Sequence[Claim]) -> list[ClaimOutcome]:
-        now = self._database.now(connection)
-        return grant(connection, claims, self._limits, self.holder, now)
+        return grant(connection, claims, self._limits, self.holder)
 
     def _release(self, connection: sa.Connection, digests: Sequence[str]) -> list[None]:
         remove_claims(connection, digests, self.holder)
@@ -169,16 +183,28 @@ class Ledger:
 
     def _renew(self, connection: sa.Connection) -> None:
         """Prolong the lease, and clear away what was left behind."""
-        now = self._database.now(connection)
-        lease = {"expire_time": now + self._lease_seconds}
+        lease = {"expire_time": self._database.now(connection) + self._lease_seconds}
         mine = HOLDERS.c.id == self.holder
         if not connection.execute(sa.update(HOLDERS).where(mine).values(**lease)).rowcount:
             connection.execute(sa.insert(HOLDERS).values(id=self.holder, **lease))
-        connection.execute(sa.delete(HOLDERS).where(HOLDERS.c.expire_time <= now))
+        processes = sa.select(HOLDERS.c.id, HOLDERS.c.expire_time).where(
+            HOLDERS.c.expire_time.is_not(None)
+        )
+        dead = self._vigil.look({row.id: row.expire_time for row in connection.execute(processes)})
+        connection.execute(sa.delete(HOLDERS).where(HOLDERS.c.id.in_(dead)))
         connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.holder.not_in(sa.select(HOLDERS.c.id))))
+        self._write_late(connection)
         remove_claims(connection, list(self._abandoned), self.holder)
 
+    def _write_late(self, connection: sa.Connection) -> None:
+        """Write what could not be written. It is let go of when it is seen to have been."""
+        late = list(self._unwritten.values())
+        for settlement, is_new in zip(late, settle(connection, late), strict=True):
+            if not is_new:
+                self._unwritten.pop(settlement.call_id)
+
     def _leave(self, connection: sa.Connection) -> None:
+        self._write_late(connection)
         connection.execute(sa.delete(CLAIMS).where(CLAIMS.c.holder == self.holder))
         connection.execute(sa.delete(HOLDERS).where(HOLDERS.c.id == self.holder))
 

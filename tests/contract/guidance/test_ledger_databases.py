@@ -173,7 +173,7 @@ def test_claims_of_who_has_left_lapse(ledger_url: str) -> None:
         await dead.open()
         assert await dead.claim(Claim(digest(1), Usage(1, 10))) == Claimed()
         dead._database._tick_seconds = 3600.0  # what death does to renewals
-        async with opened(ledger_url, RunBudget(max_calls=1)) as ledger:
+        async with opened(ledger_url, RunBudget(max_calls=1), lease_seconds=0.4) as ledger:
             outcome = await ledger.claim(Claim(digest(1), Usage(1, 10)))
             while isinstance(outcome, Wait):
                 await asyncio.sleep(0.02)
