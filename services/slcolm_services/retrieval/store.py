@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from qdrant_client import QdrantClient, models
@@ -26,15 +25,13 @@ from qdrant_client.hybrid.fusion import reciprocal_rank_fusion
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import (
-    ConfigInvalid,
-    FieldViolation,
-    HomeInUse,
     IndexNotFound,
     Overloaded,
     PreconditionFailed,
     Unavailable,
 )
 from slcolm_services.retrieval.config import RetrievalConfig
+from slcolm_services.retrieval.folder import open_folder
 from slcolm_services.retrieval.records import (
     IndexedSentence,
     Manifest,
@@ -76,7 +73,7 @@ class IndexStore:
 
     Raises:
         HomeInUse: Another process has the folder open.
-        ConfigInvalid: The folder cannot be made or read.
+        ConfigInvalid: The folder cannot be made or read, or holds what no index holds.
     """
 
     def __init__(self, config: RetrievalConfig) -> None:
@@ -90,7 +87,7 @@ class IndexStore:
                 check_compatibility=False,
             )
         else:
-            self._client = _open_folder(config.folder)
+            self._client = open_folder(config.folder)
 
     def close(self) -> None:
         """Release the folder or the connections."""
@@ -325,23 +322,6 @@ class IndexStore:
             if self._config.qdrant_url or self._client.collection_exists(_PREFIX + revision):
                 raise
             raise _not_found(revision) from error
-
-
-def _open_folder(folder: Path) -> QdrantClient:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return QdrantClient(path=str(folder))
-    except OSError as error:
-        raise ConfigInvalid(
-            f"index folder {folder} cannot be used: {error.strerror}",
-            violations=[FieldViolation("folder", f"{folder}: {error.strerror}")],
-        ) from error
-    except RuntimeError as error:
-        raise HomeInUse(
-            f"index folder {folder} is open in another process; "
-            "stop that one, or let both use a Qdrant server",
-            metadata={"folder": str(folder)},
-        ) from error
 
 
 def _not_found(revision: str) -> IndexNotFound:
