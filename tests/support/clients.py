@@ -229,7 +229,10 @@ class Coordinator(coordinator_pb2_grpc.CoordinatorServiceServicer):
         self._maybe_fail()
         response = coordinator_pb2.PredictResponse(model_revision="m")
         for document in request.documents:
-            response.results.add(id=document.id).prediction.explanation = document.text
+            found = response.results.add(id=document.id).prediction
+            found.explanation = document.text
+            triple = {"head": document.text[:1], "type": "T", "tail": document.text[5:6]}
+            found.triples.add(triple=triple, sources=["slm"])
         return response
 
 
