@@ -34,8 +34,9 @@ from slcolm_client._errors import (
     error_from_rpc,
     error_from_status,
 )
-from slcolm_client._messages import Texts
+from slcolm_client._messages import AsyncTexts, ManyTexts, Texts
 from slcolm_client._results import Entity, Extraction, Prediction, Relation, Triple
+from slcolm_client._retrying import Retries, RetryBudget
 from slcolm_client._security import Security, TokenFile
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "AlreadyExists",
     "AsyncClient",
     "AsyncExtractionClient",
+    "AsyncTexts",
     "Cancelled",
     "Client",
     "DataLoss",
@@ -54,12 +56,15 @@ __all__ = [
     "FieldViolation",
     "Internal",
     "InvalidArgument",
+    "ManyTexts",
     "NotFound",
     "OutOfRange",
     "PermissionDenied",
     "Prediction",
     "Relation",
     "ResourceExhausted",
+    "Retries",
+    "RetryBudget",
     "Security",
     "SlcolmClientError",
     "Texts",

@@ -4,178 +4,64 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, BinaryIO
 
 import grpc
-from google.protobuf.message import Message
 
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
-from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
-from slcolm_client._call import Schedule, metadata_of
-from slcolm_client._channel import connect_aio
-from slcolm_client._errors import closed, error_from_rpc, misused
-from slcolm_client._messages import (
+from slcolm.extraction.v1 import extraction_pb2_grpc
+from slcolm_client._aio_connected import AioConnected, stream_aio
+from slcolm_client._bulk import (
     BATCH_SIZE,
+    BATCHES_IN_FLIGHT,
+    Batcher,
+    each,
+    items_of,
+    items_of_aio,
+    sendable,
+)
+from slcolm_client._call import metadata_of, new_request_id
+from slcolm_client._channel import check_limit
+from slcolm_client._errors import error_from_rpc
+from slcolm_client._messages import (
+    AsyncTexts,
+    ManyTexts,
     Texts,
-    batches,
     create_run_request,
     dataset_bytes,
-    read_extractions,
-    read_predictions,
+    extracting,
+    predicting,
     upload_messages,
     whole_file,
 )
 from slcolm_client._results import Extraction, Prediction
-from slcolm_client._security import PLAINTEXT, Security
 from slcolm_client._watch import Watch
 
-ResultT = TypeVar("ResultT")
 
-
-@asynccontextmanager
-async def _stream(
-    method: Callable[..., Any], request: Message, **options: Any
-) -> AsyncIterator[Any]:
-    """A streaming call, which is cancelled at the end of the block."""
-    messages = method(request, **options)
-    try:
-        yield messages
-    finally:
-        messages.cancel()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-class _AsyncConnected:
-    """A stub on a channel of the running event loop, with the deadline of calls on it."""
-
-    def __init__(
-        self,
-        stub: Callable[[grpc.aio.Channel], Any],
-        address: str,
-        *,
-        timeout_seconds: float,
-        security: Security,
-    ) -> None:
-        self._loop = _running_loop()
-        if self._loop is None:
-            raise misused(
-                "WRONG_EVENT_LOOP",
-                f"{type(self).__name__} must be made inside a coroutine, on the event loop that "
-                "will use it",
-            )
-        self._channel = connect_aio(address, security=security)
-        self._open_stub = stub(self._channel)
-        self._timeout_seconds = timeout_seconds
-        self._closed = False
-
-    @property
-    def _stub(self) -> Any:
-        self._check_loop()
-        if self._closed:
-            raise closed()
-        return self._open_stub
-
-    def _check_loop(self) -> None:
-        if _running_loop() is not self._loop:
-            raise misused(
-                "WRONG_EVENT_LOOP",
-                f"this {type(self).__name__} belongs to another event loop: make one on each",
-            )
-
-    async def close(self) -> None:
-        """Close the connection; calls in flight end with `CLIENT_CLOSED`."""
-        self._check_loop()
-        self._closed = True
-        await self._channel.close(None)
-
-    async def _call(self, method: str, request: Message) -> Any:
-        metadata = metadata_of(None)
-        # The stub is asked for at each attempt: the client may be closed between two.
-        return await self._retried(
-            lambda timeout: getattr(self._stub, method)(request, timeout=timeout, metadata=metadata)
-        )
-
-    async def _retried(self, attempt: Callable[[float], Awaitable[ResultT]]) -> ResultT:
-        schedule = Schedule(self._timeout_seconds)
-        while True:
-            try:
-                with self._in_flight():
-                    return await attempt(schedule.remaining_seconds)
-            except grpc.RpcError as error:
-                failure = error_from_rpc(error)
-            await asyncio.sleep(schedule.pause(failure))
-
-    @contextmanager
-    def _in_flight(self) -> Iterator[None]:
-        """Tell the end of the client, which cancels its calls, from that of the calling task."""
-        try:
-            yield
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if self._closed and (task is None or not task.cancelling()):
-                raise closed() from None
-            raise
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-
-class AsyncClient(_AsyncConnected):
+class AsyncClient(AioConnected):
     """A client of the coordinator. Its methods are those of `Client`, which documents them.
 
     Make it and use it on one event loop, or it raises `FailedPrecondition` with the reason
     `WRONG_EVENT_LOOP`. Cancelling a task cancels its call.
 
-    Args:
-        address: `host:port` of the coordinator, or a gRPC target.
-        timeout_seconds: Deadline of each call, its retries included.
-        security: TLS, and the token that every call carries.
+    Takes what `Client` takes, and behaves as it does.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        timeout_seconds: float = 60.0,
-        security: Security = PLAINTEXT,
-    ) -> None:
-        super().__init__(
-            coordinator_pb2_grpc.CoordinatorServiceStub,
-            address,
-            timeout_seconds=timeout_seconds,
-            security=security,
-        )
+    _stub_class = coordinator_pb2_grpc.CoordinatorServiceStub
 
     async def upload_dataset(
         self, name: str, data: Path | bytes, schema: common_pb2.TaskSchema
     ) -> coordinator_pb2.UploadDatasetResponse:
         """See `Client.upload_dataset`. A file is read in a thread."""
         content = await asyncio.to_thread(dataset_bytes, data)
-        metadata = metadata_of(None)
 
-        async def attempt(seconds: float) -> coordinator_pb2.UploadDatasetResponse:
+        async def attempt(**options: Any) -> coordinator_pb2.UploadDatasetResponse:
             messages = upload_messages(name, content, schema)
             response: coordinator_pb2.UploadDatasetResponse = await self._stub.UploadDataset(
-                messages, timeout=seconds, metadata=metadata
+                messages, **options
             )
             return response
 
@@ -210,36 +96,40 @@ class AsyncClient(_AsyncConnected):
         self, run_id: str, *, timeout_seconds: float | None = None
     ) -> AsyncIterator[coordinator_pb2.Run]:
         """See `Client.watch_run`."""
-        watch = Watch(run_id, timeout_seconds)
-        metadata = metadata_of(None)
+        watch = Watch(run_id, timeout_seconds, self._retries)
+        request_id = new_request_id()
         while not watch.ended:
             failure = None
             try:
                 with self._in_flight():
-                    async with _stream(
+                    async with stream_aio(
                         self._stub.WatchRun,
                         watch.request,
                         timeout=watch.timeout_seconds,
-                        metadata=metadata,
+                        metadata=metadata_of(request_id),
                     ) as responses:
                         async for response in responses:
                             if watch.is_news(response.run):
                                 yield response.run
             except grpc.RpcError as error:
-                failure = error_from_rpc(error)
-            if not watch.ended:
-                await asyncio.sleep(watch.pause(failure))
+                failure = error_from_rpc(error, request_id=request_id)
+            if (trouble := watch.trouble(failure)) is not None:
+                await self._wait_to_retry(watch.schedule, trouble)
 
     async def cancel_run(self, run_id: str) -> coordinator_pb2.Run:
         """See `Client.cancel_run`."""
         request = coordinator_pb2.CancelRunRequest(run_id=run_id)
-        response: coordinator_pb2.CancelRunResponse = await self._call("CancelRun", request)
+        response: coordinator_pb2.CancelRunResponse = await self._call(
+            "CancelRun", request, once=True
+        )
         return response.run
 
     async def resume_run(self, run_id: str) -> coordinator_pb2.Run:
         """See `Client.resume_run`."""
         request = coordinator_pb2.ResumeRunRequest(run_id=run_id)
-        response: coordinator_pb2.ResumeRunResponse = await self._call("ResumeRun", request)
+        response: coordinator_pb2.ResumeRunResponse = await self._call(
+            "ResumeRun", request, once=True
+        )
         return response.run
 
     async def download(self, run_id: str, name: str) -> bytes:
@@ -255,14 +145,11 @@ class AsyncClient(_AsyncConnected):
 
     async def _download(self, run_id: str, name: str, file: BinaryIO) -> None:
         request = coordinator_pb2.DownloadArtifactRequest(run_id=run_id, name=name)
-        metadata = metadata_of(None)
 
-        async def attempt(seconds: float) -> None:
+        async def attempt(**options: Any) -> None:
             file.seek(0)
             file.truncate()
-            async with _stream(
-                self._stub.DownloadArtifact, request, timeout=seconds, metadata=metadata
-            ) as responses:
+            async with stream_aio(self._stub.DownloadArtifact, request, **options) as responses:
                 async for response in responses:
                     file.write(response.chunk)
 
@@ -272,33 +159,39 @@ class AsyncClient(_AsyncConnected):
         self, texts: Texts, *, run_id: str, batch_size: int = BATCH_SIZE
     ) -> tuple[Prediction, ...]:
         """See `Client.predict`."""
-        predictions: list[Prediction] = []
-        for documents in batches(texts, batch_size):
-            request = coordinator_pb2.PredictRequest(run_id=run_id, documents=documents)
-            response = await self._call("Predict", request)
-            predictions += read_predictions(response, documents)
-        return tuple(predictions)
+        stream = self._answers(
+            each(sendable(items_of(texts))),
+            predicting(run_id, all_or_nothing=True),
+            Batcher(batch_size),
+            ahead=BATCHES_IN_FLIGHT,
+        )
+        return tuple([prediction async for prediction in stream])
+
+    def predict_stream(
+        self,
+        texts: ManyTexts | AsyncTexts,
+        *,
+        run_id: str,
+        batch_size: int = BATCH_SIZE,
+        batches_in_flight: int = BATCHES_IN_FLIGHT,
+    ) -> AsyncGenerator[Prediction, None]:
+        """See `Client.predict_stream`. Texts may come from an asynchronous iterable too."""
+        check_limit("batches_in_flight", batches_in_flight)
+        return self._answers(
+            items_of_aio(texts),
+            predicting(run_id, all_or_nothing=False),
+            Batcher(batch_size),
+            ahead=batches_in_flight,
+        )
 
 
-class AsyncExtractionClient(_AsyncConnected):
+class AsyncExtractionClient(AioConnected):
     """A client of an extraction service. Its methods are those of `ExtractionClient`.
 
     Takes what `AsyncClient` takes, and behaves as it does.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        timeout_seconds: float = 60.0,
-        security: Security = PLAINTEXT,
-    ) -> None:
-        super().__init__(
-            extraction_pb2_grpc.ExtractionServiceStub,
-            address,
-            timeout_seconds=timeout_seconds,
-            security=security,
-        )
+    _stub_class = extraction_pb2_grpc.ExtractionServiceStub
 
     async def extract(
         self,
@@ -309,11 +202,28 @@ class AsyncExtractionClient(_AsyncConnected):
         batch_size: int = BATCH_SIZE,
     ) -> tuple[Extraction, ...]:
         """See `ExtractionClient.extract`."""
-        extractions: list[Extraction] = []
-        for documents in batches(texts, batch_size):
-            request = extraction_pb2.ExtractRequest(
-                documents=documents, model_revision=model_revision, include_vectors=include_vectors
-            )
-            response = await self._call("Extract", request)
-            extractions += read_extractions(response, documents)
-        return tuple(extractions)
+        stream = self._answers(
+            each(sendable(items_of(texts))),
+            extracting(model_revision, include_vectors=include_vectors, all_or_nothing=True),
+            Batcher(batch_size),
+            ahead=BATCHES_IN_FLIGHT,
+        )
+        return tuple([extraction async for extraction in stream])
+
+    def extract_stream(
+        self,
+        texts: ManyTexts | AsyncTexts,
+        *,
+        model_revision: str = "",
+        include_vectors: bool = False,
+        batch_size: int = BATCH_SIZE,
+        batches_in_flight: int = BATCHES_IN_FLIGHT,
+    ) -> AsyncGenerator[Extraction, None]:
+        """See `ExtractionClient.extract_stream`. Texts may be iterated with `async for` too."""
+        check_limit("batches_in_flight", batches_in_flight)
+        return self._answers(
+            items_of_aio(texts),
+            extracting(model_revision, include_vectors=include_vectors, all_or_nothing=False),
+            Batcher(batch_size),
+            ahead=batches_in_flight,
+        )

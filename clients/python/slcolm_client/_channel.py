@@ -18,14 +18,16 @@ from slcolm_client._security import (
 
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
+PROBE = "/grpc.health.v1.Health/Check"
+"""Method by which a client waits for a server: any answer to it will do."""
+
 _SERVICE_CONFIG = json.dumps(
     {
         # The default sends every call to the first address that answers.
         "loadBalancingConfig": [{"round_robin": {}}],
         # A server that loads or drains gets no calls.
         "healthCheckConfig": {"serviceName": ""},
-        # No retryPolicy: it knows neither RetryInfo nor calls that the transport dropped, and
-        # would multiply the retries of `call`, which does.
+        # No retryPolicy: see decision 0021.
     }
 )
 
@@ -45,10 +47,12 @@ def connect(
         max_message_bytes: Largest message in either direction.
 
     Raises:
-        InvalidArgument: The address is no gRPC target, or a file of `security` cannot be used.
+        InvalidArgument: The address is no gRPC target, the size is less than 1, or a file of
+            `security` cannot be used.
         FailedPrecondition: A token would go to another machine in plain text.
     """
     _check(address)
+    check_limit("max_message_bytes", max_message_bytes)
     refuse_exposed_token(address, security)
     options = _options(max_message_bytes, security)
     credentials = channel_credentials(security)
@@ -72,6 +76,7 @@ def connect_aio(
     Takes what `connect` takes, and raises what it raises.
     """
     _check(address)
+    check_limit("max_message_bytes", max_message_bytes)
     refuse_exposed_token(address, security)
     options = _options(max_message_bytes, security)
     credentials = channel_credentials(security)
@@ -97,6 +102,22 @@ def wait_until_ready(channel: grpc.Channel, *, timeout_seconds: float) -> bool:
     return True
 
 
+def is_answer(error: grpc.RpcError) -> bool:
+    """Whether a probe that failed has reached a server all the same, one without health checks."""
+    call: Any = error  # what gRPC raises is a call too, which its types do not say
+    return call.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+def check_limit(name: str, value: int) -> None:
+    """Refuse a limit that lets nothing through.
+
+    Raises:
+        InvalidArgument: It is less than 1.
+    """
+    if value < 1:
+        raise invalid_argument(name, f"must be at least 1, got {value}")
+
+
 def _check(address: str) -> None:
     # gRPC takes any of these, and says much later that nothing is there.
     if not isinstance(address, str):
@@ -115,6 +136,8 @@ def _options(max_message_bytes: int, security: Security) -> list[tuple[str, Any]
         # Long calls wait behind NATs that forget idle connections; servers allow this rate.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 20_000),
+        # The default pings twice and then hardly any more where a call waits without data.
+        ("grpc.http2.max_pings_without_data", 0),
         # A service that restarts is found again soon.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 5_000),

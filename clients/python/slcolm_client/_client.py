@@ -3,113 +3,56 @@
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import grpc
-from google.protobuf.message import Message
 
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
-from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
-from slcolm_client._call import Schedule, metadata_of, retried, stream
-from slcolm_client._channel import connect
-from slcolm_client._errors import closed, error_from_rpc
+from slcolm.extraction.v1 import extraction_pb2_grpc
+from slcolm_client._bulk import BATCH_SIZE, BATCHES_IN_FLIGHT, Batcher, items_of, sendable
+from slcolm_client._call import metadata_of, new_request_id, stream
+from slcolm_client._channel import check_limit
+from slcolm_client._connected import Connected
+from slcolm_client._errors import error_from_rpc
 from slcolm_client._messages import (
-    BATCH_SIZE,
+    ManyTexts,
     Texts,
-    batches,
     create_run_request,
     dataset_bytes,
-    read_extractions,
-    read_predictions,
+    extracting,
+    predicting,
     upload_messages,
     whole_file,
 )
 from slcolm_client._results import Extraction, Prediction
-from slcolm_client._security import PLAINTEXT, Security
 from slcolm_client._watch import Watch
 
 
-class _Connected:
-    """A stub on a channel, with the deadline of calls on it."""
-
-    def __init__(
-        self,
-        stub: Callable[[grpc.Channel], Any],
-        address: str,
-        *,
-        timeout_seconds: float,
-        security: Security,
-    ) -> None:
-        self._channel = connect(address, security=security)
-        self._open_stub = stub(self._channel)
-        self._timeout_seconds = timeout_seconds
-        self._closed = False
-
-    @property
-    def _stub(self) -> Any:
-        if self._closed:
-            raise closed()
-        return self._open_stub
-
-    def close(self) -> None:
-        """Close the connection; calls in flight end with `CLIENT_CLOSED`."""
-        self._closed = True
-        self._channel.close()
-
-    def _call(self, method: str, request: Message) -> Any:
-        metadata = metadata_of(None)
-        # The stub is asked for at each attempt: the client may be closed between two.
-        return retried(
-            lambda timeout: getattr(self._stub, method)(
-                request, timeout=timeout, metadata=metadata
-            ),
-            Schedule(self._timeout_seconds),
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-class Client(_Connected):
+class Client(Connected):
     """A client of the coordinator: data sets, runs, and predictions with what a run has made.
 
     Thread-safe. Every method raises `SlcolmClientError`: what the service answered, or what no
     call can be made with, which is `InvalidArgument` for a wrong argument (`violations` names it)
-    and `FailedPrecondition` with the reason `CLIENT_CLOSED` after `close`. A coordinator that
-    cannot be reached is tried again for 20 s, one that is overloaded until the deadline.
+    and `FailedPrecondition` with the reason `CLIENT_CLOSED` after `close`.
+
+    A call that fails as UNAVAILABLE is tried again for `patience_seconds`; one that is refused
+    with a time to come back at, until its deadline. Nothing else is. `cancel_run` and `resume_run`
+    are tried again only where the coordinator said that it had not begun.
 
     Args:
-        address: `host:port` of the coordinator, or a gRPC target.
-        timeout_seconds: Deadline of each call, its retries included.
+        address: `host:port` of the coordinator, or a gRPC target: `dns:///HOST:PORT` for every
+            address of a name, `ipv4:HOST:PORT,HOST:PORT` for a list. Each gets its share of calls.
+        timeout_seconds: Deadline of each call, its retries and its waiting for a place included.
         security: TLS, and the token that every call carries.
+        retries: How often failed calls are tried again.
+        max_calls_in_flight: Calls at once; more wait for a place. `watch_run` takes none.
+        max_message_bytes: Largest message in either direction.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        timeout_seconds: float = 60.0,
-        security: Security = PLAINTEXT,
-    ) -> None:
-        super().__init__(
-            coordinator_pb2_grpc.CoordinatorServiceStub,
-            address,
-            timeout_seconds=timeout_seconds,
-            security=security,
-        )
+    _stub_class = coordinator_pb2_grpc.CoordinatorServiceStub
 
     def upload_dataset(
         self, name: str, data: Path | bytes, schema: common_pb2.TaskSchema
@@ -131,16 +74,15 @@ class Client(_Connected):
             OSError: The file cannot be read.
         """
         content = dataset_bytes(data)
-        metadata = metadata_of(None)
 
-        def attempt(seconds: float) -> coordinator_pb2.UploadDatasetResponse:
+        def attempt(**options: Any) -> coordinator_pb2.UploadDatasetResponse:
             messages = upload_messages(name, content, schema)
             response: coordinator_pb2.UploadDatasetResponse = self._stub.UploadDataset(
-                messages, timeout=seconds, metadata=metadata
+                messages, **options
             )
             return response
 
-        return retried(attempt, Schedule(self._timeout_seconds))
+        return self._retried(attempt)
 
     def create_run(
         self, spec: coordinator_pb2.RunSpec, *, request_id: str | None = None
@@ -191,8 +133,8 @@ class Client(_Connected):
         Raises:
             DeadlineExceeded: The run had not ended in time.
         """
-        watch = Watch(run_id, timeout_seconds)
-        metadata = metadata_of(None)
+        watch = Watch(run_id, timeout_seconds, self._retries)
+        request_id = new_request_id()
         while not watch.ended:
             failure = None
             try:
@@ -200,30 +142,34 @@ class Client(_Connected):
                     self._stub.WatchRun,
                     watch.request,
                     timeout=watch.timeout_seconds,
-                    metadata=metadata,
+                    metadata=metadata_of(request_id),
                 ):
                     if watch.is_news(response.run):
                         yield response.run
             except grpc.RpcError as error:
-                failure = error_from_rpc(error)
-            if not watch.ended:
-                time.sleep(watch.pause(failure))
+                failure = error_from_rpc(error, request_id=request_id)
+            if (trouble := watch.trouble(failure)) is not None:
+                self._wait_to_retry(watch.schedule, trouble)
 
     def cancel_run(self, run_id: str) -> coordinator_pb2.Run:
         """Stop a run after the call in flight.
 
         Raises:
-            FailedPrecondition: The run has ended (`RUN_ENDED`). A retry after a lost answer may
-                find that too.
+            FailedPrecondition: The run has ended (`RUN_ENDED`).
+            Unavailable: The answer was lost, maybe with the run cancelled: `get_run` tells.
         """
         request = coordinator_pb2.CancelRunRequest(run_id=run_id)
-        response: coordinator_pb2.CancelRunResponse = self._call("CancelRun", request)
+        response: coordinator_pb2.CancelRunResponse = self._call("CancelRun", request, once=True)
         return response.run
 
     def resume_run(self, run_id: str) -> coordinator_pb2.Run:
-        """Go on with a failed, cancelled or interrupted run; a retry does no more than one call."""
+        """Go on with a failed, cancelled or interrupted run.
+
+        Raises:
+            Unavailable: The answer was lost, maybe with the run going on: `get_run` tells.
+        """
         request = coordinator_pb2.ResumeRunRequest(run_id=run_id)
-        response: coordinator_pb2.ResumeRunResponse = self._call("ResumeRun", request)
+        response: coordinator_pb2.ResumeRunResponse = self._call("ResumeRun", request, once=True)
         return response.run
 
     def download(self, run_id: str, name: str) -> bytes:
@@ -257,32 +203,30 @@ class Client(_Connected):
 
     def _download(self, run_id: str, name: str, file: BinaryIO) -> None:
         request = coordinator_pb2.DownloadArtifactRequest(run_id=run_id, name=name)
-        metadata = metadata_of(None)
 
-        def attempt(seconds: float) -> None:
+        def attempt(**options: Any) -> None:
             file.seek(0)
             file.truncate()
             file.writelines(
                 response.chunk
-                for response in stream(
-                    self._stub.DownloadArtifact, request, timeout=seconds, metadata=metadata
-                )
+                for response in stream(self._stub.DownloadArtifact, request, **options)
             )
 
-        retried(attempt, Schedule(self._timeout_seconds))
+        self._retried(attempt)
 
     def predict(
         self, texts: Texts, *, run_id: str, batch_size: int = BATCH_SIZE
     ) -> tuple[Prediction, ...]:
         """Entities and relations of texts, with the model, index and policy of a succeeded run.
 
-        A failed text costs itself: its prediction carries the error. A retry may repeat LLM
-        calls that were not answered; answered ones come from the service's ledger.
+        A failed text costs itself: its prediction carries the error. A failed call costs them
+        all; `predict_stream` keeps the others. A retry may repeat LLM calls that were not answered;
+        answered ones come from the service's ledger.
 
         Args:
             texts: Texts, or texts by the names that the predictions will carry.
             run_id: Which run.
-            batch_size: Texts a call.
+            batch_size: Most texts a call. Where the service takes less, less is sent.
 
         Returns:
             A prediction for each text, in order.
@@ -291,32 +235,56 @@ class Client(_Connected):
             FailedPrecondition: The run has not succeeded (`RUN_NOT_READY`).
             InvalidArgument: One of `texts` is no text; nothing was sent.
         """
-        predictions: list[Prediction] = []
-        for documents in batches(texts, batch_size):
-            request = coordinator_pb2.PredictRequest(run_id=run_id, documents=documents)
-            predictions += read_predictions(self._call("Predict", request), documents)
-        return tuple(predictions)
+        return tuple(
+            self._answers(
+                sendable(items_of(texts)),
+                predicting(run_id, all_or_nothing=True),
+                Batcher(batch_size),
+                ahead=BATCHES_IN_FLIGHT,
+            )
+        )
+
+    def predict_stream(
+        self,
+        texts: ManyTexts,
+        *,
+        run_id: str,
+        batch_size: int = BATCH_SIZE,
+        batches_in_flight: int = BATCHES_IN_FLIGHT,
+    ) -> Generator[Prediction, None, None]:
+        """Predictions of any number of texts, one by one as they come, in order.
+
+        Texts are read as predictions are taken: of both there are never more in memory than
+        `batches_in_flight` batches. A failed text costs itself, and a failed call its batch: their
+        predictions carry the error. Closing the iterator cancels the calls in flight.
+
+        Args:
+            texts: Texts, texts by name, or pairs of name and text; any iterable.
+            run_id: Which run.
+            batch_size: Most texts a call. Where the service takes less, less is sent.
+            batches_in_flight: Calls at once.
+
+        Raises:
+            SlcolmClientError: What would fail every call alike, after the predictions before it:
+                `NotFound`, `FailedPrecondition`, `Unauthenticated`, `PermissionDenied`,
+                `Unimplemented`, `Cancelled`. And `InvalidArgument` for other arguments, at once.
+        """
+        check_limit("batches_in_flight", batches_in_flight)
+        return self._answers(
+            items_of(texts),
+            predicting(run_id, all_or_nothing=False),
+            Batcher(batch_size),
+            ahead=batches_in_flight,
+        )
 
 
-class ExtractionClient(_Connected):
+class ExtractionClient(Connected):
     """A client of an extraction service: the small model alone.
 
     Takes what `Client` takes, and behaves as it does.
     """
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        timeout_seconds: float = 60.0,
-        security: Security = PLAINTEXT,
-    ) -> None:
-        super().__init__(
-            extraction_pb2_grpc.ExtractionServiceStub,
-            address,
-            timeout_seconds=timeout_seconds,
-            security=security,
-        )
+    _stub_class = extraction_pb2_grpc.ExtractionServiceStub
 
     def extract(
         self,
@@ -332,18 +300,38 @@ class ExtractionClient(_Connected):
             texts: Texts, or texts by the names that the extractions will carry.
             model_revision: Which model; empty for the service's default.
             include_vectors: Whether to return sentence vectors.
-            batch_size: Texts a call.
+            batch_size: Most texts a call. Where the service takes less, less is sent.
 
         Returns:
-            An extraction for each text, in order; a failed text's carries the error.
+            An extraction for each text, in order; a failed text's carries the error. A failed call
+            costs them all; `extract_stream` keeps the others.
 
         Raises:
             InvalidArgument: One of `texts` is no text; nothing was sent.
         """
-        extractions: list[Extraction] = []
-        for documents in batches(texts, batch_size):
-            request = extraction_pb2.ExtractRequest(
-                documents=documents, model_revision=model_revision, include_vectors=include_vectors
+        return tuple(
+            self._answers(
+                sendable(items_of(texts)),
+                extracting(model_revision, include_vectors=include_vectors, all_or_nothing=True),
+                Batcher(batch_size),
+                ahead=BATCHES_IN_FLIGHT,
             )
-            extractions += read_extractions(self._call("Extract", request), documents)
-        return tuple(extractions)
+        )
+
+    def extract_stream(
+        self,
+        texts: ManyTexts,
+        *,
+        model_revision: str = "",
+        include_vectors: bool = False,
+        batch_size: int = BATCH_SIZE,
+        batches_in_flight: int = BATCHES_IN_FLIGHT,
+    ) -> Generator[Extraction, None, None]:
+        """Extractions of any number of texts, one by one; see `Client.predict_stream`."""
+        check_limit("batches_in_flight", batches_in_flight)
+        return self._answers(
+            items_of(texts),
+            extracting(model_revision, include_vectors=include_vectors, all_or_nothing=False),
+            Batcher(batch_size),
+            ahead=batches_in_flight,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -12,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS = "grpc-status-details-bin"
 _REQUEST_ID = "x-request-id"
+_PUSHBACK = "grpc-retry-pushback-ms"
 _CANCELLED_HERE = "Locally cancelled by application!"
 _CLIENT_DOMAIN = "slcolm_client"
 # gRPC refuses such a message below the service, which therefore says nothing.
@@ -38,12 +40,13 @@ class SlcolmClientError(Exception):
         message: What happened, for people.
         reason: What happened, for programs, for example `RUN_NOT_FOUND`; unique within `domain`.
             Empty when the error came from the transport.
-        domain: Who gave the reason: `slcolm`, or `slcolm_client` where nothing was sent because the
-            client was used wrongly.
+        domain: Who gave the reason: `slcolm`, or `slcolm_client` where the client itself did.
         metadata: The variable parts of the message.
         violations: What is wrong with which field of the request.
-        retry_after_seconds: When a retry may succeed, where the service said so.
-        request_id: Id of the call, which the service's log holds too.
+        retry_after_seconds: When a retry may succeed, where the service said so; infinite where it
+            said never.
+        request_id: Id of the call, which the service's log holds too; empty for an error of a
+            single item.
     """
 
     code: ClassVar[str] = "UNKNOWN"
@@ -89,7 +92,11 @@ class InvalidArgument(SlcolmClientError):
 
 
 class DeadlineExceeded(SlcolmClientError):
-    """There was no answer in time. The service may have done the work all the same."""
+    """There was no answer in time. The service may have done the work all the same.
+
+    Not so with the reason `CLIENT_BUSY`: the client's other calls left it no place, and nothing
+    was sent.
+    """
 
     code = "DEADLINE_EXCEEDED"
 
@@ -156,7 +163,10 @@ class Unimplemented(SlcolmClientError):
 
 
 class Internal(SlcolmClientError):
-    """Something broke inside the service; its log has the request id."""
+    """Something broke inside the service; its log has the request id.
+
+    With the reason `ANSWER_MISMATCHED`, it answered for other items than it was asked about.
+    """
 
     code = "INTERNAL"
 
@@ -173,17 +183,21 @@ class DataLoss(SlcolmClientError):
     code = "DATA_LOSS"
 
 
-def error_from_rpc(error: grpc.RpcError) -> SlcolmClientError:
+def error_from_rpc(error: grpc.RpcError, *, request_id: str = "") -> SlcolmClientError:
     """Read what a gRPC call raised, of the synchronous or the asyncio stack.
 
     A call that the transport dropped comes as CANCELLED without details, although nobody
     cancelled it; it is `Unavailable` here.
+
+    Args:
+        error: What was raised.
+        request_id: Id that was sent, where the service has not answered with one.
     """
     call: Any = error  # what gRPC raises is a call too, which its types do not say
     code: grpc.StatusCode = call.code()
     message: str = call.details() or ""
     metadata = dict(call.trailing_metadata() or ())
-    request_id = metadata.get(_REQUEST_ID, "")
+    request_id = metadata.get(_REQUEST_ID, request_id)
     try:
         status = status_pb2.Status.FromString(metadata.get(_DETAILS, b""))
     except DecodeError:
@@ -194,10 +208,23 @@ def error_from_rpc(error: grpc.RpcError) -> SlcolmClientError:
         return too_large(int(sizes[1]), int(sizes[2]), request_id)
     # The code of the call is what intermediaries agree on; details only add to it.
     number: int = code.value[0]
-    return error_from_status(
+    found = error_from_status(
         status_pb2.Status(code=number, message=message, details=status.details),
         request_id=request_id,
     )
+    if found.retry_after_seconds is None and _PUSHBACK in metadata:
+        found.retry_after_seconds = _pushback_seconds(metadata[_PUSHBACK])
+    return found
+
+
+def is_of_transport(error: SlcolmClientError) -> bool:
+    """Whether no service said this: none was reached, or the connection to it broke."""
+    return isinstance(error, Unavailable) and not error.reason
+
+
+def _pushback_seconds(value: str) -> float:
+    """What a server says to every gRPC client; anything but a number of milliseconds is never."""
+    return int(value) / 1000 if value.isdecimal() else math.inf
 
 
 def error_from_status(status: status_pb2.Status, *, request_id: str = "") -> SlcolmClientError:
@@ -264,6 +291,33 @@ def misused(reason: str, message: str) -> FailedPrecondition:
 def closed() -> FailedPrecondition:
     """The client was closed before the call, or in the middle of it."""
     return misused("CLIENT_CLOSED", "the client is closed: make a new one")
+
+
+def busy(limit: int, request_id: str) -> DeadlineExceeded:
+    """No place among the calls in flight came free in time."""
+    return DeadlineExceeded(
+        f"{limit} calls of this client were in flight until the deadline: allow more by "
+        "max_calls_in_flight, or more time",
+        reason="CLIENT_BUSY",
+        domain=_CLIENT_DOMAIN,
+        metadata={"limit": str(limit)},
+        request_id=request_id,
+    )
+
+
+def mismatched(asked: int, answered: int) -> Internal:
+    """A batch was answered for other items than were asked about."""
+    return Internal(
+        f"{asked} items were sent, and the {answered} results are not theirs",
+        reason="ANSWER_MISMATCHED",
+        domain=_CLIENT_DOMAIN,
+        metadata={"asked": str(asked), "answered": str(answered)},
+    )
+
+
+def abandoned() -> Cancelled:
+    """The caller closed the stream that the call was part of."""
+    return Cancelled("the stream of results was closed", domain=_CLIENT_DOMAIN)
 
 
 _CLASSES: dict[int, type[SlcolmClientError]] = {

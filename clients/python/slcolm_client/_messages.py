@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -11,49 +11,25 @@ from typing import BinaryIO
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.extraction.v1 import extraction_pb2
-from slcolm_client._errors import error_from_status, invalid_argument
+from slcolm_client._bulk import Asking, Item
+from slcolm_client._errors import (
+    SlcolmClientError,
+    error_from_status,
+    invalid_argument,
+    mismatched,
+)
 from slcolm_client._results import Entity, Extraction, Prediction, Relation, Triple
 
 Texts = Sequence[str] | Mapping[str, str]
 """Texts in order, named `0`, `1` and so on; or texts by the names that results will carry."""
 
-BATCH_SIZE = 32
-"""Texts a call, unless the caller says otherwise."""
+ManyTexts = Iterable[str] | Iterable[tuple[str, str]] | Mapping[str, str]
+"""As `Texts`, or pairs of name and text; read as there is room for them."""
+
+AsyncTexts = AsyncIterable[str] | AsyncIterable[tuple[str, str]]
+"""`ManyTexts` that are iterated with `async for`."""
 
 _CHUNK_BYTES = 1024 * 1024
-
-
-def batches(texts: Texts, size: int) -> list[list[common_pb2.Document]]:
-    """Documents of `texts`, at most `size` at a time.
-
-    Raises:
-        InvalidArgument: There is something else than a text among them, or `texts` is a single
-            string, whose characters nobody wants to send one by one; or `size` is less than 1.
-    """
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise invalid_argument(
-            "texts",
-            "must be a sequence of strings or a mapping to strings, not one "
-            + type(texts).__name__,
-        )
-    if size < 1:
-        raise invalid_argument("batch_size", f"must be at least 1, got {size}")
-    named = texts.items() if isinstance(texts, Mapping) else enumerate(texts)
-    documents = [common_pb2.Document(id=str(name), text=_text(name, text)) for name, text in named]
-    return [documents[start : start + size] for start in range(0, len(documents), size)]
-
-
-def _text(name: str | int, text: object) -> str:
-    """A text, when it can be sent."""
-    if not isinstance(text, str):
-        raise invalid_argument(f"texts[{name!r}]", f"must be a string, got {type(text).__name__}")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise invalid_argument(
-            f"texts[{name!r}]", f"is no Unicode text: a lone surrogate stands at {error.start}"
-        ) from error
-    return text
 
 
 def dataset_bytes(data: Path | bytes) -> bytes:
@@ -98,18 +74,50 @@ def create_run_request(
     return coordinator_pb2.CreateRunRequest(spec=spec, request_id=request_id or str(uuid.uuid4()))
 
 
+def extracting(
+    model_revision: str, *, include_vectors: bool, all_or_nothing: bool
+) -> Asking[Extraction]:
+    """How texts are asked about with `Extract`."""
+    return Asking(
+        "Extract",
+        request=lambda documents: extraction_pb2.ExtractRequest(
+            documents=documents, model_revision=model_revision, include_vectors=include_vectors
+        ),
+        read=read_extractions,
+        failed=_failed_extraction,
+        all_or_nothing=all_or_nothing,
+    )
+
+
+def predicting(run_id: str, *, all_or_nothing: bool) -> Asking[Prediction]:
+    """How texts are asked about with `Predict`."""
+    return Asking(
+        "Predict",
+        request=lambda documents: coordinator_pb2.PredictRequest(
+            run_id=run_id, documents=documents
+        ),
+        read=read_predictions,
+        failed=_failed_prediction,
+        all_or_nothing=all_or_nothing,
+    )
+
+
 def read_extractions(
     response: extraction_pb2.ExtractResponse, documents: Sequence[common_pb2.Document]
 ) -> Iterator[Extraction]:
-    """Results in the order of the request."""
-    texts = {document.id: document.text for document in documents}
-    for result in response.results:
+    """Results in the order of the request.
+
+    Raises:
+        Internal: They are not those of the request, with the reason `ANSWER_MISMATCHED`.
+    """
+    _check_results(response.results, documents)
+    for result, sent in zip(response.results, documents, strict=True):
         failed = result.WhichOneof("outcome") == "error"
         document = result.extraction.document
         entities = _entities(document)
         yield Extraction(
             id=result.id,
-            text=texts[result.id],
+            text=sent.text,
             entities=entities,
             relations=_relations(document, entities),
             vector=tuple(result.extraction.vector),
@@ -123,16 +131,20 @@ def read_extractions(
 def read_predictions(
     response: coordinator_pb2.PredictResponse, documents: Sequence[common_pb2.Document]
 ) -> Iterator[Prediction]:
-    """Results in the order of the request."""
-    texts = {document.id: document.text for document in documents}
-    for result in response.results:
+    """Results in the order of the request.
+
+    Raises:
+        Internal: They are not those of the request, with the reason `ANSWER_MISMATCHED`.
+    """
+    _check_results(response.results, documents)
+    for result, sent in zip(response.results, documents, strict=True):
         failed = result.WhichOneof("outcome") == "error"
         found = result.prediction
         unguided = found.HasField("guidance_error")
         entities = _entities(found.document)
         yield Prediction(
             id=result.id,
-            text=texts[result.id],
+            text=sent.text,
             entities=entities,
             relations=_relations(found.document, entities),
             triples=tuple(
@@ -154,6 +166,43 @@ def read_predictions(
             policy_digest=response.policy_digest,
             error=error_from_status(result.error) if failed else None,
         )
+
+
+def _failed_extraction(item: Item, error: SlcolmClientError) -> Extraction:
+    return Extraction(
+        id=item.id,
+        text=item.text,
+        entities=(),
+        relations=(),
+        vector=(),
+        model_revision="",
+        error=error,
+    )
+
+
+def _failed_prediction(item: Item, error: SlcolmClientError) -> Prediction:
+    return Prediction(
+        id=item.id,
+        text=item.text,
+        entities=(),
+        relations=(),
+        triples=(),
+        explanation="",
+        offline_rules=False,
+        guidance_error=None,
+        model_revision="",
+        index_revision="",
+        policy_digest="",
+        error=error,
+    )
+
+
+def _check_results(
+    results: Sequence[extraction_pb2.ExtractResult] | Sequence[coordinator_pb2.PredictResult],
+    documents: Sequence[common_pb2.Document],
+) -> None:
+    if [result.id for result in results] != [document.id for document in documents]:
+        raise mismatched(len(documents), len(results))
 
 
 def _entities(document: common_pb2.Document) -> tuple[Entity, ...]:

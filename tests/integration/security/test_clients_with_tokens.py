@@ -55,6 +55,10 @@ class Coordinator(coordinator_pb2_grpc.CoordinatorServiceServicer):
         state = coordinator_pb2.RUN_STATE_SUCCEEDED
         yield coordinator_pb2.WatchRunResponse(run=coordinator_pb2.Run(id="r", state=state))
 
+    async def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
+        results = [{"id": document.id} for document in request.documents]
+        return coordinator_pb2.PredictResponse(results=results)
+
     async def DownloadArtifact(self, request: Any, context: Any) -> Any:  # noqa: N802
         for _ in range(3):
             yield coordinator_pb2.DownloadArtifactResponse(chunk=b"abc")
@@ -81,6 +85,7 @@ async def coordinator(auth: AuthConfig, **settings: Any) -> AsyncIterator[Server
             "ListRuns": Role.READ,
             "WatchRun": Role.READ,
             "DownloadArtifact": Role.READ,
+            "Predict": Role.READ,
         },
     )
     config = ServerConfig(drain_delay_seconds=0.0, grace_seconds=0.0, **settings)
@@ -122,6 +127,7 @@ def test_every_kind_of_call_carries_the_token(
             assert [run.id for run in client.list_runs()] == ["r"]
             assert [run.id for run in client.watch_run("r")] == ["r"]
             assert client.download("r", "f") == b"abcabcabc"
+            assert [p.id for p in client.predict_stream(["x", "y"], run_id="r")] == ["0", "1"]
 
     async def scenario() -> None:
         async with coordinator(auth, **settings) as server:
@@ -131,6 +137,8 @@ def test_every_kind_of_call_carries_the_token(
                 assert [run.id async for run in client.list_runs()] == ["r"]
                 assert [run.id async for run in client.watch_run("r")] == ["r"]
                 assert await client.download("r", "f") == b"abcabcabc"
+                predictions = client.predict_stream(["x", "y"], run_id="r")
+                assert [p.id async for p in predictions] == ["0", "1"]
             await asyncio.to_thread(synchronously, server.address)
 
     asyncio.run(scenario())
@@ -191,6 +199,11 @@ def test_a_token_that_is_none_is_not_sent_and_not_shown(token: Any) -> None:
     ):
         list(client.list_runs())
     assert caught.value.reason == "TOKEN_UNUSABLE"
+    with (
+        Client("127.0.0.1:1", security=Security(token=lambda: token)) as client,
+        pytest.raises(FailedPrecondition, match="TOKEN_UNUSABLE"),
+    ):
+        next(client.predict_stream(["x"], run_id="r"))
     assert not isinstance(token, str) or not token or token not in str(caught.value)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import math
+import pickle
 from typing import Any
 
 import grpc
@@ -10,7 +13,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
 import slcolm_client
-from slcolm_client import SlcolmClientError, error_from_rpc, error_from_status
+from slcolm_client import FieldViolation, SlcolmClientError, error_from_rpc, error_from_status
 
 
 class RpcFailure(grpc.RpcError):
@@ -75,6 +78,40 @@ def test_details_are_read() -> None:
     assert (error.metadata, error.retry_after_seconds) == ({"a": "b"}, 1.5)
     assert error.violations == (("x.y", "is wrong"),)
     assert str(error) == "OVERLOADED: busy\n  x.y: is wrong\n  request id r1"
+
+
+def test_a_pushback_of_grpc_is_read_where_there_are_no_details() -> None:
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+    for trailer, seconds in (("1500", 1.5), ("0", 0.0), ("-1", math.inf), ("soon", math.inf)):
+        error = error_from_rpc(RpcFailure(code, "busy", ("grpc-retry-pushback-ms", trailer)))
+        assert error.retry_after_seconds == seconds
+    status = detailed(code, "busy").SerializeToString()
+    both = (("grpc-retry-pushback-ms", "9"), ("grpc-status-details-bin", status))
+    assert error_from_rpc(RpcFailure(code, "busy", *both)).retry_after_seconds == 1.5
+
+
+def test_the_id_that_was_sent_stands_in_for_the_one_that_was_not_answered() -> None:
+    gone = grpc.StatusCode.UNAVAILABLE
+    assert error_from_rpc(RpcFailure(gone, "reset"), request_id="sent").request_id == "sent"
+    answered = RpcFailure(gone, "reset", ("x-request-id", "answered"))
+    assert error_from_rpc(answered, request_id="sent").request_id == "answered"
+
+
+@pytest.mark.parametrize("cls", [SlcolmClientError, *SlcolmClientError.__subclasses__()])
+def test_errors_go_through_pickle_whole(cls: type[SlcolmClientError]) -> None:
+    error = cls(
+        "busy",
+        reason="OVERLOADED",
+        domain="slcolm",
+        metadata={"a": "b"},
+        violations=[FieldViolation("x.y", "is wrong")],
+        retry_after_seconds=1.5,
+        request_id="r1",
+    )
+    for again in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert type(again) is cls
+        assert vars(again) == vars(error)
+        assert str(again) == str(error) == "OVERLOADED: busy\n  x.y: is wrong\n  request id r1"
 
 
 def test_an_item_of_a_batch_is_read_the_same_way() -> None:

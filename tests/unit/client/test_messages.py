@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.extraction.v1 import extraction_pb2
-from slcolm_client import Entity, InvalidArgument, NotFound, Relation, Triple
+from slcolm_client import Entity, Internal, InvalidArgument, NotFound, Relation, Triple
 from slcolm_client._messages import (
-    batches,
     dataset_bytes,
     read_extractions,
     read_predictions,
     upload_messages,
     whole_file,
 )
-
-
-def test_texts_are_named_by_their_place_or_by_the_caller() -> None:
-    assert [[d.id for d in part] for part in batches(["a", "b", "c"], 2)] == [["0", "1"], ["2"]]
-    (part,) = batches({"x": "a", "y": "b"}, 10)
-    assert [(d.id, d.text) for d in part] == [("x", "a"), ("y", "b")]
-    assert list(batches([], 2)) == []
-
-
-@pytest.mark.parametrize(
-    ("texts", "field", "problem"),
-    [
-        ("王甲", "texts", "not one str"),
-        ("王甲".encode(), "texts", "not one bytes"),
-        (None, "texts", "not one NoneType"),
-        (["王甲", None], "texts[1]", "must be a string, got NoneType"),
-        ({"a": "王甲", "b": b"x"}, "texts['b']", "must be a string, got bytes"),
-        (["王甲\ud800"], "texts[0]", "a lone surrogate stands at 2"),
-    ],
-)
-def test_what_is_no_text_is_named_with_its_place(texts: Any, field: str, problem: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
-        batches(texts, 2)
-    (violation,) = caught.value.violations
-    assert violation.field == field
-    assert problem in violation.problem
-    assert caught.value.domain == "slcolm_client"
-
-
-def test_a_batch_has_a_text_at_least() -> None:
-    with pytest.raises(InvalidArgument, match="batch_size"):
-        batches(["王甲"], 0)
 
 
 def test_a_data_set_is_a_path_or_bytes(tmp_path: Path) -> None:
@@ -130,6 +96,19 @@ def test_predictions_keep_sources_and_why_there_is_no_llm_answer() -> None:
     assert (first.model_revision, first.index_revision, first.policy_digest) == ("m", "i", "p")
     assert isinstance(second.guidance_error, NotFound)
     assert second.error is None
+
+
+@pytest.mark.parametrize("ids", [[], ["x"], ["y", "x"], ["x", "x"], ["x", "y", "y"]])
+def test_results_of_other_texts_are_no_answer(ids: list[str]) -> None:
+    extracted = extraction_pb2.ExtractResponse(results=[{"id": name} for name in ids])
+    predicted = coordinator_pb2.PredictResponse(results=[{"id": name} for name in ids])
+    for read in (
+        lambda: list(read_extractions(extracted, SENT)),
+        lambda: list(read_predictions(predicted, SENT)),
+    ):
+        with pytest.raises(Internal) as caught:
+            read()
+        assert caught.value.reason == "ANSWER_MISMATCHED"
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
