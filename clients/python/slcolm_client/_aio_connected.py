@@ -198,7 +198,7 @@ class AioConnected:
                 raise closed() from None
             raise
 
-    async def _answers(
+    def _answers(
         self, items: AsyncIterator[Item], asking: Asking[ResultT], batcher: Batcher, *, ahead: int
     ) -> AsyncGenerator[ResultT, None]:
         """As `Connected._answers`."""
@@ -214,13 +214,7 @@ class AioConnected:
                     work.answer(response)
             return work.results
 
-        self._check_loop()
-        results = in_order_aio(batcher.batches_aio(items), answer, ahead=ahead)
-        try:
-            async for result in results:
-                yield result
-        finally:
-            await results.aclose()
+        return in_order_aio(batcher.batches_aio(items), answer, ahead=ahead)
 
     async def __aenter__(self) -> Self:
         return self
