@@ -18,7 +18,6 @@ from fuzz.promises import (
     check_triple,
     value_or_refusal,
 )
-
 from slcolm_services.cli.roles import ROLES, config_type
 from slcolm_services.corpus.documents import Document, Entity
 from slcolm_services.corpus.formats import Format, check_file, read_any

@@ -94,7 +94,10 @@ INPUTS: dict[str, tuple[str, bytes]] = {
     "answer-brackets": ("answer", json.dumps({"PER": ["(" * 499 + "]" * 9] * 2_000}).encode()),
     "completion-nested": ("completion", b'{"choices":' + b"[" * MANY),
     "recording-nested": ("recording", b'{"llm_raw":' * MANY),
-    "recording-deep-answer": ("recording", b'{"id": "a", "text": "b", "llm_raw": ' + b'{"a":' * 900),
+    "recording-deep-answer": (
+        "recording",
+        b'{"id": "a", "text": "b", "llm_raw": ' + b'{"a":' * 900,
+    ),
     "prediction-many": ("prediction", b'{"id": "a", "triples": []}\n' * MANY),
     "policy-nested": ("policy", b"[" * MANY),
     "policy-digits": ("policy", b'{"threshold": ' + b"9" * 5_000_000 + b"}"),

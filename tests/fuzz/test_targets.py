@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from fuzz.inputs import TOKENS
-from fuzz.targets import TARGETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fuzz.inputs import TOKENS
+from fuzz.targets import TARGETS
 
 EXAMPLES = {"graph": 20, "tokenizer": 60, "wire-fit": 30, "settings": 60, "answer": 60}
 """Fewer where each takes long."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fuzz import inputs
-from fuzz.promises import check_document, check_schema, value_or_refusal
 from google.protobuf.message import DecodeError, Message
 
+from fuzz import inputs
+from fuzz.promises import check_document, check_schema, value_or_refusal
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.evaluation.v1 import evaluation_pb2

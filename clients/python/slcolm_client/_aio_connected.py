@@ -19,7 +19,14 @@ from google.protobuf.message import Message
 
 from slcolm_client._bulk import Asking, Batcher, Item, Work
 from slcolm_client._call import metadata_of, new_request_id
-from slcolm_client._channel import MAX_MESSAGE_BYTES, PROBE, check_limit, connect_aio, is_answer
+from slcolm_client._channel import (
+    MAX_MESSAGE_BYTES,
+    PROBE,
+    check_limit,
+    check_timeout,
+    connect_aio,
+    is_answer,
+)
 from slcolm_client._connected import MAX_CALLS_IN_FLIGHT
 from slcolm_client._errors import (
     SlcolmClientError,
@@ -83,6 +90,7 @@ class AioConnected:
                 f"{type(self).__name__} must be made inside a coroutine, on the event loop that "
                 "will use it",
             )
+        check_timeout(timeout_seconds)
         check_limit("max_calls_in_flight", max_calls_in_flight)
         self._channel = connect_aio(address, security=security, max_message_bytes=max_message_bytes)
         self._open_stub = self._stub_class(self._channel)
@@ -198,7 +206,7 @@ class AioConnected:
                 raise closed() from None
             raise
 
-    async def _answers(
+    def _answers(
         self, items: AsyncIterator[Item], asking: Asking[ResultT], batcher: Batcher, *, ahead: int
     ) -> AsyncGenerator[ResultT, None]:
         """As `Connected._answers`."""
@@ -214,13 +222,7 @@ class AioConnected:
                     work.answer(response)
             return work.results
 
-        self._check_loop()
-        results = in_order_aio(batcher.batches_aio(items), answer, ahead=ahead)
-        try:
-            async for result in results:
-                yield result
-        finally:
-            await results.aclose()
+        return in_order_aio(batcher.batches_aio(items), answer, ahead=ahead)
 
     async def __aenter__(self) -> Self:
         return self

@@ -28,7 +28,6 @@ from slcolm_client._errors import (
     InvalidArgument,
     NotFound,
     PermissionDenied,
-    ResourceExhausted,
     SlcolmClientError,
     Unauthenticated,
     Unimplemented,
@@ -44,6 +43,8 @@ BATCHES_IN_FLIGHT = 4
 """Batches that are on their way at once, unless the caller says otherwise."""
 
 _BATCH_BYTES = 1024 * 1024
+# For the wire, and for what a service holds at once.
+_TOO_LARGE = ("MESSAGE_TOO_LARGE", "REQUEST_TOO_LARGE")
 # What is wrong with the call, and therefore with those after it too, whatever their texts are.
 _OF_EVERY_CALL = (
     Cancelled,
@@ -287,7 +288,7 @@ class Work(Generic[ResultT]):
 
 def _smaller(size: int, error: SlcolmClientError) -> int | None:
     """How many items to send at once after `error`; None where less does not help."""
-    if size > 1 and isinstance(error, ResourceExhausted) and error.reason == "MESSAGE_TOO_LARGE":
+    if size > 1 and error.reason in _TOO_LARGE:
         return (size + 1) // 2
     if isinstance(error, InvalidArgument) and error.reason == "BATCH_TOO_LARGE":
         limit = error.metadata.get("limit", "")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from slcolm_client._channel import check_timeout
 from slcolm_client._errors import error_from_rpc
 from slcolm_client._retrying import Retries, RetryBudget, Schedule
 
@@ -49,8 +50,10 @@ def call(
             of `retries`.
 
     Raises:
-        SlcolmClientError: The subclass for the status code.
+        SlcolmClientError: The subclass for the status code; `InvalidArgument` for a deadline that
+            is none.
     """
+    check_timeout(timeout_seconds)
     retries = retries or Retries()
     budget = budget or RetryBudget(retries)
     request_id = request_id or new_request_id()

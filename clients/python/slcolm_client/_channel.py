@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import grpc
@@ -116,6 +117,17 @@ def check_limit(name: str, value: int) -> None:
     """
     if value < 1:
         raise invalid_argument(name, f"must be at least 1, got {value}")
+
+
+def check_timeout(seconds: float) -> None:
+    """Refuse a deadline that has passed before it is set, or never comes; gRPC confuses the two.
+
+    Raises:
+        InvalidArgument: It is not above 0, or infinite.
+    """
+    if not 0 < seconds < math.inf:
+        problem = f"must be greater than 0 and finite, got {seconds}"
+        raise invalid_argument("timeout_seconds", problem)
 
 
 def _check(address: str) -> None:

@@ -12,7 +12,14 @@ from google.protobuf.message import Message
 
 from slcolm_client._bulk import Asking, Batcher, Item, Work
 from slcolm_client._call import metadata_of, new_request_id
-from slcolm_client._channel import MAX_MESSAGE_BYTES, PROBE, check_limit, connect, is_answer
+from slcolm_client._channel import (
+    MAX_MESSAGE_BYTES,
+    PROBE,
+    check_limit,
+    check_timeout,
+    connect,
+    is_answer,
+)
 from slcolm_client._errors import (
     SlcolmClientError,
     abandoned,
@@ -59,6 +66,7 @@ class Connected:
         max_calls_in_flight: int = MAX_CALLS_IN_FLIGHT,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
     ) -> None:
+        check_timeout(timeout_seconds)
         check_limit("max_calls_in_flight", max_calls_in_flight)
         self._channel = connect(address, security=security, max_message_bytes=max_message_bytes)
         self._open_stub = self._stub_class(self._channel)

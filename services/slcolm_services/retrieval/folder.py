@@ -51,7 +51,9 @@ def open_folder(folder: Path) -> QdrantClient:
         ) from error
     # Qdrant has no classes of its own for what it cannot read.
     except (sqlite3.Error, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _unusable(folder, f"holds no index that can be read ({type(error).__name__})") from error
+        raise _unusable(
+            folder, f"holds no index that can be read ({type(error).__name__})"
+        ) from error
 
 
 def _unusable(folder: Path, problem: str) -> ConfigInvalid:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -164,3 +165,12 @@ async def test_limits_that_let_nothing_through_are_refused(stack: Stack, name: s
         with pytest.raises(InvalidArgument) as caught:
             make("127.0.0.1:1", **settings)
         assert [violation.field for violation in caught.value.violations] == [name]
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
+@on_loop
+async def test_a_deadline_that_is_none_is_refused(stack: Stack, seconds: float) -> None:
+    for make in (stack.coordinator, stack.extraction):
+        with pytest.raises(InvalidArgument) as caught:
+            make("127.0.0.1:1", timeout_seconds=seconds)
+        assert [violation.field for violation in caught.value.violations] == ["timeout_seconds"]

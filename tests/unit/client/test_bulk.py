@@ -118,9 +118,12 @@ def test_a_batch_has_a_text_at_least() -> None:
 class Service:
     """Answers, or fails, as a service with these limits would."""
 
-    def __init__(self, *, limit: int = 1000, most_bytes: int = 10**9) -> None:
+    def __init__(
+        self, *, limit: int = 1000, most_bytes: int = 10**9, too_large: Any = None
+    ) -> None:
         self.limit = limit
         self.most_bytes = most_bytes
+        self.too_large = too_large or ResourceExhausted("too large", reason="MESSAGE_TOO_LARGE")
         self.sizes: list[int] = []
 
     def __call__(self, request: extraction_pb2.ExtractRequest) -> extraction_pb2.ExtractResponse:
@@ -130,7 +133,7 @@ class Service:
                 "too many", reason="BATCH_TOO_LARGE", metadata={"limit": str(self.limit)}
             )
         if request.ByteSize() > self.most_bytes:
-            raise ResourceExhausted("too large", reason="MESSAGE_TOO_LARGE")
+            raise self.too_large
         response = extraction_pb2.ExtractResponse(model_revision="m")
         for document in request.documents:
             response.results.add(id=document.id).extraction.document.text = document.text
@@ -165,14 +168,21 @@ def test_a_service_that_takes_less_gets_less_from_then_on() -> None:
     assert batcher.size == 5
 
 
-def test_a_message_that_is_too_large_is_halved_until_it_fits() -> None:
-    service = Service(most_bytes=3000)
+@pytest.mark.parametrize(
+    "error",
+    [
+        ResourceExhausted("too large", reason="MESSAGE_TOO_LARGE"),
+        InvalidArgument("too dear", reason="REQUEST_TOO_LARGE"),
+    ],
+)
+def test_what_is_too_large_is_halved_until_it_fits(error: SlcolmClientError) -> None:
+    service = Service(most_bytes=3000, too_large=error)
     results = done(work_on(["a" * 1000] * 3 + ["b" * 4000] + ["c"] * 3), service)
     assert [result.error and result.error.reason for result in results] == [
         None,
         None,
         None,
-        "MESSAGE_TOO_LARGE",
+        error.reason,
         None,
         None,
         None,
