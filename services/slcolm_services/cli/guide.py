@@ -27,6 +27,7 @@ from slcolm_services.cli.output import console, emit_json, json_option, number_o
 from slcolm_services.cli.progress import progress_bar
 from slcolm_services.cli.selection import Examples
 from slcolm_services.cli.settings import config_option, configure
+from slcolm_services.corpus.printable import printable, printable_line
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.files import check_writable, replacing
 from slcolm_services.corpus.jsonl import read_documents
@@ -361,7 +362,7 @@ async def _preview(work: _Work, show: str | None, *, as_json: bool) -> None:
 
 def _print_preview(report: dict[str, Any]) -> None:
     for message in report.get("messages", ()):
-        click.echo(f"[{message['role']}]\n{message['content']}\n")
+        click.echo(printable(f"[{message['role']}]\n{message['content']}\n"))
     tokens = report["prompt_tokens"]
     asked = f"{report['provider']} {report['model']}".strip()
     click.echo(
@@ -378,7 +379,7 @@ def _print_preview(report: dict[str, Any]) -> None:
         f" cost at most {report['max_cost']:.2f} {report['currency']}".rstrip()
     )
     for name, parts in report["shortened"].items():
-        click.echo(f"{name}: left out to fit: {'; '.join(parts)}")
+        click.echo(printable_line(f"{name}: left out to fit: {'; '.join(parts)}"))
 
 
 def _wrong(option: str, problem: str) -> InvalidInput:

@@ -12,6 +12,7 @@ import click
 
 from slcolm_client import SlcolmClientError
 from slcolm_services.cli.output import describe, emit_json, print_error
+from slcolm_services.corpus.printable import printable
 from slcolm_services.errors import FieldViolation, InvalidInput, RemoteError, SlcolmError
 from slcolm_services.runtime.logs import configure_logging
 
@@ -85,6 +86,7 @@ def main() -> None:
         status = slcolm.main(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
+        error.message = printable(error.message)
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):

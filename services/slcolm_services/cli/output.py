@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
+from slcolm_services.corpus.printable import printable, printable_json
 from slcolm_services.errors import SlcolmError
 
 json_option = click.option(
@@ -17,9 +20,23 @@ json_option = click.option(
 )
 
 
+class _Console(Console):
+    """A console that writes no control sequence but its own, whatever stands in a text."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """What is written, in pieces."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr. Text is never reinterpreted as markup or emoji."""
-    return Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=False)
+    return _Console(stderr=stderr, highlight=False, emoji=False, soft_wrap=False)
 
 
 def number_of(count: int, singular: str, plural: str = "") -> str:
@@ -29,8 +46,8 @@ def number_of(count: int, singular: str, plural: str = "") -> str:
 
 def emit_json(value: object) -> None:
     """Print `value` as one JSON document on stdout, Chinese as it is."""
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2, sort_keys=False)
-    sys.stdout.write("\n")
+    written = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=False)
+    sys.stdout.write(printable_json(written) + "\n")
 
 
 def describe(error: SlcolmError) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
+from slcolm_services.corpus.printable import printable_line
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import DataInvalid, FieldViolation
 
@@ -260,5 +261,5 @@ def data_invalid(path: str | os.PathLike[str], errors: Sequence[Problem]) -> Dat
 
 def shown(text: str) -> str:
     """A text as messages show it: short, and safe to print and to encode."""
-    clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    clean = printable_line(text[: _SHOWN_LENGTH + 1])
     return clean if len(clean) <= _SHOWN_LENGTH else f"{clean[:_SHOWN_LENGTH]}…"

@@ -11,9 +11,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
+
+from slcolm_services.corpus.printable import printable, printable_json, printable_line
 
 _PARENT = "SLCOLM_PARENT_LOG"
 """Variable that tells a child process how its parent logs, and for which call it works."""
@@ -39,7 +42,7 @@ def configure_logging(*, level: str, format: str) -> None:  # noqa: A002  the se
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
+        structlog.processors.JSONRenderer(_as_json)
         if format == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
@@ -47,7 +50,11 @@ def configure_logging(*, level: str, format: str) -> None:  # noqa: A002  the se
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(() if format == "json" else (_as_lines,)),
+                renderer,
+            ],
         )
     )
     numeric = logging.getLevelNamesMapping()[level.upper()]
@@ -65,6 +72,23 @@ def configure_logging(*, level: str, format: str) -> None:  # noqa: A002  the se
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _as_json(event: object, default: Callable[[Any], Any]) -> str:
+    return printable_json(json.dumps(event, default=default, ensure_ascii=False))
+
+
+def _as_lines(
+    logger: object, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Take from what is not ours the power to write lines, or to do more than that."""
+    del logger, method
+    return {
+        name: (printable if name == "exception" else printable_line)(value)
+        if isinstance(value, str)
+        else value
+        for name, value in event.items()
+    }
 
 
 def child_environment() -> dict[str, str]:

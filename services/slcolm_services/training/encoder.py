@@ -271,10 +271,15 @@ def pretrained_encoder(name: str, *, max_tokens: int) -> LoadedEncoder:
     try:
         source = str(built_in.FOLDER) if name == BUILT_IN else name
         with without_progress_bars() if Path(source).is_dir() else nullcontext():
-            encoder = AutoModel.from_pretrained(source, dtype=torch.float32)
+            encoder = AutoModel.from_pretrained(
+                source, dtype=torch.float32, trust_remote_code=False, weights_only=True
+            )
         # The factory has no types.
-        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)  # type: ignore[no-untyped-call,unused-ignore]
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        tokenizer: Any = transformers.AutoTokenizer.from_pretrained(  # type: ignore[no-untyped-call,unused-ignore]
+            source, trust_remote_code=False
+        )
+    # Whoever wrote the files decides what is raised: two dozen classes of four libraries.
+    except Exception as error:
         raise _encoder_invalid(name, f"cannot be loaded: {error}") from error
     if not tokenizer.is_fast:
         raise _encoder_invalid(name, "has no fast tokenizer (tokenizer.json)")
