@@ -2,8 +2,8 @@
 
     python benchmarks/overload.py [--seconds 20] [--deadline 2] [--texts-per-call 16]
 
-The service runs in a process of its own with a model of the built-in encoder's size (4 x 256, random
-weights). Before and after each step its peak is measured: a few callers, each one call after
+The service runs in a process of its own with a model of the built-in encoder's size (4 x 256,
+random weights). Before and after each step its peak is measured: a few callers, each one call after
 another, as many as give the most. Then calls come at random times that do not wait for answers (a
 Poisson process), at a multiple of that peak, each with a deadline. Goodput is what was answered
 within it, in texts a second; its share is of the two peaks around it, so that a change of the
@@ -11,8 +11,8 @@ machine's load meets both.
 
 Callers and service share the processors, and callers that ask ten times as much take more of them:
 so the table has what the service did in a second of processor time too, beside what callers and
-service took. Requests are serialised before; callers make each call once and do not retry. Memory is
-resident memory of the service, every 0.2 s.
+service took. Requests are serialised before; callers make each call once and do not retry. Memory
+is resident memory of the service, every 0.2 s.
 """
 
 from __future__ import annotations

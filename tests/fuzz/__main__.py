@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, help="folder of inputs that lead somewhere new")
     arguments, further = parser.parse_known_args()
     # Before the modules under test: atheris instruments what is imported inside.
-    import atheris
+    import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
     with atheris.instrument_imports(include=["slcolm_services", "json_repair", "tomllib"]):
         from fuzz.inputs import TOKENS

@@ -83,8 +83,10 @@ def tasks() -> list[bytes]:
     }
     return [
         (SAMPLE / "task.yaml").read_bytes()[:1500],
-        b"name: t\nlanguage: en\nentity_types: [{name: &p P}]\n"
-        b"relation_types:\n  - {name: r, head: &h [P], tail: *h, symmetric: true, count: 3}\n",
+        (
+            b"name: t\nlanguage: en\nentity_types: [{name: &p P}]\n"
+            b"relation_types:\n  - {name: r, head: &h [P], tail: *h, symmetric: true, count: 3}\n"
+        ),
         json.dumps(types, ensure_ascii=False).encode(),
     ]
 
@@ -153,12 +155,16 @@ def predictions() -> list[bytes]:
 def policies() -> list[bytes]:
     """Policy files."""
     return [
-        b'{"mode": "gate", "threshold": 0.6, "weak_types": ["r"], "rare_below": 20, '
-        b'"training_counts": {"r": 3}, "entity_filter": "slm", "provenance": "x", "quorum": 0.5, '
-        b'"calibration": {"method": "isotonic", "from_probabilities": [0.1, 0.9], '
-        b'"to_probabilities": [0.2, 0.8]}, "task": "t"}',
-        b'{"mode": "learned", "confidence": {"sources": ["llm"], "intercept": 0.1, '
-        b'"weights": {}, "threshold": 0.5}}',
+        (
+            b'{"mode": "gate", "threshold": 0.6, "weak_types": ["r"], "rare_below": 20, '
+            b'"training_counts": {"r": 3}, "entity_filter": "slm", "provenance": "x", "quorum": 0.5, '
+            b'"calibration": {"method": "isotonic", "from_probabilities": [0.1, 0.9], '
+            b'"to_probabilities": [0.2, 0.8]}, "task": "t"}'
+        ),
+        (
+            b'{"mode": "learned", "confidence": {"sources": ["llm"], "intercept": 0.1, '
+            b'"weights": {}, "threshold": 0.5}}'
+        ),
     ]
 
 
@@ -193,10 +199,14 @@ def ledgers() -> list[bytes]:
 def settings() -> list[bytes]:
     """Configuration files."""
     return [
-        b'[server]\nport = 5\nhost = "127.0.0.1"\ngrace_seconds = 1.5\n[guidance]\nmodel = "m"\n'
-        b'[[guidance.models]]\nname = "a"\nmodel = "b"\nendpoints = [{base_url = \'http://x\'}]\n',
-        b'[auth]\njwt_issuer = "https://a"\njwt_audience = "b"\n[retrieval]\nrrf_k = 3\n'
-        b"[evaluation]\nmax_merge_items = 1_000\n[coordinator]\n[extraction]\n[training]\n",
+        (
+            b'[server]\nport = 5\nhost = "127.0.0.1"\ngrace_seconds = 1.5\n[guidance]\nmodel = "m"\n'
+            b'[[guidance.models]]\nname = "a"\nmodel = "b"\nendpoints = [{base_url = \'http://x\'}]\n'
+        ),
+        (
+            b'[auth]\njwt_issuer = "https://a"\njwt_audience = "b"\n[retrieval]\nrrf_k = 3\n'
+            b"[evaluation]\nmax_merge_items = 1_000\n[coordinator]\n[extraction]\n[training]\n"
+        ),
     ]
 
 

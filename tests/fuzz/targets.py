@@ -143,9 +143,12 @@ def _completion(content: bytes) -> None:
 def _recording(content: bytes) -> None:
     for line in value_or_refusal(lambda: read_recordings(file_of(content, "a.jsonl"))) or ():
         (line.id + line.text + line.prompt).encode("utf-8")
-        for item in (*line.slm_triples, *(line.gold_triples or ()), *line.slm_entities):
-            check_probability(item.prob)
-            item.type.encode("utf-8")
+        for triple in (*line.slm_triples, *(line.gold_triples or ())):
+            check_probability(triple.prob)
+            triple.type.encode("utf-8")
+        for entity in line.slm_entities:
+            check_probability(entity.prob)
+            entity.type.encode("utf-8")
 
 
 def _prediction(content: bytes) -> None:

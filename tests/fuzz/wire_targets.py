@@ -62,7 +62,7 @@ def _answered(serve: Callable[[], object]) -> None:
         try:
             return serve()
         except SlcolmError as error:
-            assert len(fitted(status_of(error)).SerializeToString()) <= 8192
+            assert len(fitted(status_of(error)).SerializeToString()) <= 8192  # noqa: PT017
             raise
 
     value_or_refusal(served)

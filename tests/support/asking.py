@@ -1,4 +1,6 @@
-"""A process that has texts guided, to be killed: `python -m support.asking URL LEDGER WHAT N LEASE`.
+"""A process that has texts guided, to be killed: `python -m support.asking URL LEDGER WHAT N`.
+
+A LEASE in seconds may follow.
 
 Without a LEASE it is short, so that others need not wait long for a dead process.
 """
@@ -67,4 +69,5 @@ async def ask(url: str, ledger_url: str, what: str, count: int, lease_seconds: f
 
 if __name__ == "__main__":
     _, url_, ledger_url_, what_, count_, *lease_ = sys.argv
-    asyncio.run(ask(url_, ledger_url_, what_, int(count_), float((*lease_, LEASE_SECONDS)[0])))
+    seconds_ = float(lease_[0]) if lease_ else LEASE_SECONDS
+    asyncio.run(ask(url_, ledger_url_, what_, int(count_), seconds_))

@@ -27,10 +27,10 @@ from slcolm_services.cli.output import console, emit_json, json_option, number_o
 from slcolm_services.cli.progress import progress_bar
 from slcolm_services.cli.selection import Examples
 from slcolm_services.cli.settings import config_option, configure
-from slcolm_services.corpus.printable import printable, printable_line
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.files import check_writable, replacing
 from slcolm_services.corpus.jsonl import read_documents
+from slcolm_services.corpus.printable import printable, printable_line
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.embedded import ledger_url

@@ -86,7 +86,8 @@ def main() -> None:
         status = slcolm.main(standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        error.message = printable(error.message)
+        # It is shown with its usage, which only the exception itself knows.
+        error.message = printable(error.message)  # type: ignore[misc]
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):

@@ -1,7 +1,7 @@
 """Text that is not ours, made fit to be shown: it can say anything, and do nothing.
 
-A terminal obeys control characters: some clear the screen, write the clipboard or hide what follows.
-Marks of writing direction turn what is read round. Both are shown by their names instead.
+A terminal obeys control characters: some clear the screen, write the clipboard or hide what
+follows. Marks of writing direction turn what is read round. Both are shown by their names instead.
 """
 
 from __future__ import annotations

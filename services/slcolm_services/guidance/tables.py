@@ -71,7 +71,8 @@ HOLDERS = sa.Table(
 )
 """Who holds claims: processes, which renew their time, and batches, which have no end of it.
 
-`expire_time` (seconds since 1970) is another one after each renewal, which alone counts: clocks jump.
+`expire_time` (seconds since 1970) is another one after each renewal, which alone counts: clocks
+jump.
 """
 
 CLAIMS = sa.Table(

@@ -157,7 +157,8 @@ def read_manifest(folder: Path, *, verify: bool = True) -> ModelManifest:
         raise ModelInvalid(f"{path} is not a JSON object")
     if raw.get("format") != FORMAT:
         raise ModelInvalid(
-            f"{path} is of format {shown(repr(raw.get('format')))}; this version reads format {FORMAT}",
+            f"{path} is of format {shown(repr(raw.get('format')))}; "
+            f"this version reads format {FORMAT}",
             violations=[FieldViolation("format", f"must be {FORMAT}")],
         )
     problems: list[FieldViolation] = []

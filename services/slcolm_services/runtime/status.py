@@ -29,7 +29,7 @@ PUSHBACK_TRAILER = "grpc-retry-pushback-ms"
 _MAX_TRAILER_BYTES = 6 * 1024
 _MAX_MESSAGE_CHARACTERS = 250
 _MAX_VALUE_CHARACTERS = 200
-"""Of a field, a problem or a value of metadata: a caller's own words may be as long as a message."""
+"""Of a field, a problem or a value of metadata: a caller's words may be as long as a message."""
 _MAX_VIOLATIONS = 100
 _MAX_METADATA = 10
 _LEFT_OUT = "violations_left_out"

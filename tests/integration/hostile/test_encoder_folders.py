@@ -91,7 +91,10 @@ def test_code_in_the_folder_is_not_run(folder: Path, mark: Path, part: str) -> N
         ("config.json", b"{}"),
         ("config.json", b"\xff"),
         ("config.json", b'{"model_type": "bert", "hidden_size": "x"}'),
-        ("config.json", json.dumps({**CONFIG, "hidden_size": 7, "num_attention_heads": 2}).encode()),
+        (
+            "config.json",
+            json.dumps({**CONFIG, "hidden_size": 7, "num_attention_heads": 2}).encode(),
+        ),
         ("model.safetensors", b"\xff" * 64),
         ("model.safetensors", b""),
         ("model.safetensors.index.json", b'{"weight_map": {"a": "../../../etc/passwd"}}'),

@@ -39,7 +39,9 @@ def files(tmp_path: Path) -> dict[str, str]:
     wrong = {"id": EVIL, "text": EVIL, EVIL: 1, "entities": [{"type": EVIL, "start": 0, "end": 1}]}
     (tmp_path / "wrong.jsonl").write_text(json.dumps(wrong))
     (tmp_path / "wrong.yaml").write_text(json.dumps({"name": 1, EVIL: EVIL}))
-    (tmp_path / "wrong.toml").write_text(json.dumps(EVIL) + " = 1\n[server]\n" + json.dumps(EVIL) + "= 2")
+    (tmp_path / "wrong.toml").write_text(
+        json.dumps(EVIL) + " = 1\n[server]\n" + json.dumps(EVIL) + "= 2"
+    )
     (tmp_path / "wrong.json").write_text(json.dumps({"mode": EVIL, EVIL: 1}))
     (tmp_path / "evil\x1b[2J.jsonl").write_text("{")
     return {path.name: str(path) for path in tmp_path.iterdir()}
@@ -70,7 +72,15 @@ COMMANDS = {
         *("policy", "apply", "recordings.jsonl", "--task", "task.yaml"),
         *("--policy", "wrong.json", "--out", "out.jsonl"),
     ),
-    "settings": ("guide", "data.jsonl", "--task", "task.yaml", "--config", "wrong.toml", "--dry-run"),
+    "settings": (
+        "guide",
+        "data.jsonl",
+        "--task",
+        "task.yaml",
+        "--config",
+        "wrong.toml",
+        "--dry-run",
+    ),
     "usage": ("data", EVIL),
     "no-file": ("data", "check", f"/nowhere/{EVIL}"),
 }

@@ -15,7 +15,9 @@ DIRECTION = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 def is_fit(text: str) -> bool:
-    return not any(unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} or c in DIRECTION for c in text)
+    return not any(
+        unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} or c in DIRECTION for c in text
+    )
 
 
 @given(st.text(st.characters(categories=None)))
@@ -32,7 +34,9 @@ def test_json_says_the_same(value: object) -> None:
     assert json.loads(written) == value
 
 
-@pytest.mark.parametrize("text", ["吕范为丹杨太守。", "שלום \u200f עולם", "naïve 𠀀 👩‍👩‍👧", "a\tb\nc"])
+@pytest.mark.parametrize(
+    "text", ["吕范为丹杨太守。", "שלום \u200f עולם", "naïve 𠀀 👩‍👩‍👧", "a\tb\nc"]
+)
 def test_text_is_left_as_it_is(text: str) -> None:
     assert printable(text) == text
 
