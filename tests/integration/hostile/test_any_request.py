@@ -14,6 +14,7 @@ from fuzz.messages import messages
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.serving import trailers
 
 from slcolm.common.v1 import common_pb2
 from slcolm.coordinator.v1 import coordinator_pb2
@@ -91,8 +92,7 @@ async def answered(channel: Any, method: MethodDescriptor, content: bytes) -> gr
         code: grpc.StatusCode = error.code()
         assert code not in NOT_THE_CALLERS_FAULT, (name, code, error.details())  # noqa: PT017
         # All errors have their details: none was too large for the trailing metadata.
-        trailers = [name for name, _ in error.trailing_metadata() or ()]
-        assert "grpc-status-details-bin" in trailers, (name, code)
+        assert "grpc-status-details-bin" in trailers(error), (name, code)
         return code
     return grpc.StatusCode.OK
 
