@@ -24,7 +24,7 @@ _LEAST_SPACES = 0.05
 
 English has about 0.17, Vietnamese and Korean more, Finnish 0.12; Chinese and Japanese next to none.
 """
-_SUB_WORDS = 8000
+_SUB_WORDS = 2000
 _LEAST_COUNT = 2
 
 
