@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Any, cast
 
 import numpy as np
@@ -14,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slcolm_services.corpus.documents import Document
-from slcolm_services.errors import Cancelled, InvalidInput, SlcolmError
+from slcolm_services.errors import Cancelled, DeadlineTooShort, InvalidInput, SlcolmError
 from slcolm_services.extraction.engine import Engine, Extraction, Sentence
 from slcolm_services.extraction.scheduler import Scheduler
 from slcolm_services.model.tokenization import Encoded
+from slcolm_services.runtime.caller import Caller, bind_caller
 
 _TIMEOUT_SECONDS = 20.0
 VECTOR = np.zeros(1, dtype=np.float32)
@@ -197,6 +199,24 @@ def test_what_waits_of_a_caller_that_has_gone_is_never_run() -> None:
         with pytest.raises(CancelledError):
             gone.result(_TIMEOUT_SECONDS)
     assert recorder.batches == [["stays0"]]
+
+
+def test_what_its_caller_no_longer_waits_for_is_never_run() -> None:
+    recorder = Recorder()
+    late = Caller(0.0)
+
+    def submit() -> Future[Any]:
+        bind_caller(late)
+        return scheduler.submit(recorder.engine, call("late", 1, 2))
+
+    with Scheduler(workers=1, batch_tokens=8) as scheduler:
+        with recorder.holding(scheduler):
+            expired = copy_context().run(submit)
+            waited_for = scheduler.submit(recorder.engine, call("kept", 1))
+        assert names(waited_for) == ["kept0"]
+        with pytest.raises(DeadlineTooShort):
+            expired.result(_TIMEOUT_SECONDS)
+    assert [name for batch in recorder.batches for name in batch] == ["kept0"]
 
 
 def test_a_caller_that_goes_while_its_batch_runs_leaves_the_rest() -> None:
