@@ -31,6 +31,7 @@ from typing import Any
 
 import openai
 import psutil
+from completions import NO_CHANGE, complete, read_body, respond
 
 import slcolm_services
 from slcolm_services.corpus.documents import Document
@@ -49,7 +50,6 @@ _SAMPLES = Path(slcolm_services.__file__).parent / "samples" / "annals"
 _DEMONSTRATIONS = 5
 _PATIENCE_SECONDS = 900.0
 _REFUSED, _LOST = 0.1, 0.02
-_ANSWER = '{"reasoning": "As predicted.", "entities": {}, "relations": {}}'
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,7 @@ class Endpoint:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = head.lower().partition(b"content-length:")[2].split()[0]
-                body = json.loads(await reader.readexactly(int(length)))
+                body = json.loads(await read_body(reader))
                 self.in_flight += 1
                 self.peak = max(self.peak, self.in_flight)
                 try:
@@ -109,33 +107,15 @@ class Endpoint:
         fate = self._draw.random()
         if fate < self._faults.refused:
             self.refused += 1
-            _respond(writer, "429 Too Many Requests", {"error": {"message": "slow down"}})
+            respond(writer, "429 Too Many Requests", {"error": {"message": "slow down"}})
             return
         await asyncio.sleep(self._latency)
         if fate < self._faults.refused + self._faults.lost:
             self.lost += 1
             writer.transport.abort()
             return
-        message = {"role": "assistant", "content": _ANSWER}
-        _respond(
-            writer,
-            "200 OK",
-            {
-                "id": "c",
-                "object": "chat.completion",
-                "created": 1,
-                "model": "local",
-                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 900, "completion_tokens": 20, "total_tokens": 920},
-            },
-        )
+        complete(writer, NO_CHANGE)
         self.answered[body["messages"][-1]["content"]] += 1
-
-
-def _respond(writer: asyncio.StreamWriter, status: str, payload: object) -> None:
-    raw = json.dumps(payload).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}"
-    writer.write(f"{head}\r\n\r\n".encode() + raw)
 
 
 def _serve(stats: Connection, latency: float, faults: Faults) -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import multiprocessing
 import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
 
-_ANSWER = '{"reasoning": "As predicted.", "entities": {}, "relations": {}}'
+from completions import NO_CHANGE, complete, read_body, respond
+
 _LATENCY_SECONDS = 0.05
 _SLOW_SECONDS = 15.0
 
@@ -52,9 +51,7 @@ class _Endpoint:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = head.lower().partition(b"content-length:")[2].split()[0]
-                await self._answer(await reader.readexactly(int(length)), reader, writer)
+                await self._answer(await read_body(reader), reader, writer)
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
             writer.close()
 
@@ -68,29 +65,13 @@ class _Endpoint:
             writer.transport.abort()
         elif mood == "refusing":
             status = self._draw.choice(["500 Internal Server Error", "429 Too Many Requests"])
-            _respond(writer, status, {"error": {"message": "not now"}})
+            respond(writer, status, {"error": {"message": "not now"}})
         else:
-            content = "I would rather not say." if mood == "babbling" else _ANSWER
-            message = {"role": "assistant", "content": content}
-            completion = {
-                "id": "c",
-                "object": "chat.completion",
-                "created": 1,
-                "model": "local",
-                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-                "usage": {"prompt_tokens": 900, "completion_tokens": 20, "total_tokens": 920},
-            }
-            _respond(writer, "200 OK", completion)
+            complete(writer, "I would rather not say." if mood == "babbling" else NO_CHANGE)
             await writer.drain()
             # A client that has hung up meanwhile never gets its answer.
             if mood != "babbling" and not reader.at_eof():
                 self._answered[hashlib.sha256(body).hexdigest()] += 1
-
-
-def _respond(writer: asyncio.StreamWriter, status: str, payload: Any) -> None:
-    raw = json.dumps(payload).encode()
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}"
-    writer.write(f"{head}\r\n\r\n".encode() + raw)
 
 
 def _serve(pipe: Connection) -> None:

@@ -68,6 +68,7 @@ class Engine:
         self._closed = False
         self._stopping = threading.Event()
         self._name = uuid.uuid4().hex
+        # Kept to the end of the process: what it holds lets go when nobody refers to it.
         self._presence: Presence | None = None
         self._lock = threading.Lock()
         self._workflow: Callable[..., dict[str, Any]] | None = None
@@ -121,21 +122,21 @@ class Engine:
             target=self._watch, args=(self._presence,), name="watch", daemon=True
         ).start()
 
-    def _watch(self, presence: Presence) -> None:
+    def _watch(self, own: Presence) -> None:
         """Take over what the dead have left, and notice what was cancelled through others."""
         while not self._stopping.is_set():
             try:
-                presence.hold()
-                self._take_over(presence)
+                own.hold()
+                self._take_over(own)
                 self._notice_cancelled()
             except Exception as error:  # noqa: BLE001  the next round may find the database again
                 _log.warning("coordinators not looked at", error=type(error).__name__)
             self._stopping.wait(_WATCH_SECONDS)
 
-    def _take_over(self, presence: Presence) -> None:
+    def _take_over(self, own: Presence) -> None:
         """Queue again what coordinators that are no more were working on."""
         for name in self._runs.workers() - {self._name}:
-            with presence.of_dead(name) as dead:
+            with own.of_dead(name) as dead:
                 if dead:
                     # Only what still is that executor's: who asks second gets nothing.
                     taken = DBOS._recover_pending_workflows([name])  # noqa: SLF001  as DBOS's own server does

@@ -32,7 +32,6 @@ from slcolm_services.training.dropout import TextDropout
 from slcolm_services.training.vocabulary import (
     UNKNOWN_ID,
     character_tokenizer,
-    has_spaces,
     sub_word_tokenizer,
 )
 
@@ -231,13 +230,18 @@ class LoadedEncoder:
 
 
 def encoder_from_scratch(
-    texts: Sequence[str], *, layers: int, hidden_size: int, dropout: float, max_tokens: int
+    texts: Iterable[str],
+    *,
+    layers: int,
+    hidden_size: int,
+    dropout: float,
+    max_tokens: int,
+    sub_words: bool = False,
 ) -> LoadedEncoder:
     """The built-in encoder's kind with random weights, its vocabulary taken from `texts`.
 
-    Its tokens are characters, or parts of words where the texts have spaces between words.
+    Its tokens are characters, or parts of words where `sub_words` says so.
     """
-    sub_words = has_spaces(texts)
     tokenizer = sub_word_tokenizer(texts) if sub_words else character_tokenizer(texts)
     config = CharacterEncoderConfig(
         vocab_size=tokenizer.get_vocab_size(),

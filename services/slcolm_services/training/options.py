@@ -61,6 +61,7 @@ class Settings:
         max_span_tokens: Longest entity.
         layers: Of a character encoder from scratch.
         hidden_size: Of a character encoder from scratch.
+        sub_words: Whether an encoder from scratch reads parts of words, not characters.
     """
 
     encoder: str = RANDOM
@@ -84,6 +85,7 @@ class Settings:
     max_span_tokens: int = 10
     layers: int = 1
     hidden_size: int = 192
+    sub_words: bool = False
 
     def as_dict(self) -> dict[str, str | int | float]:
         """As JSON takes it."""
@@ -127,6 +129,7 @@ def settle(options: TrainOptions, *, sentences: int, spaces: bool = False) -> Se
             token_dropout=0.05,
             mention_replacement=0.3,
             max_span_tokens=_WIDEST_OF_PARTS if spaces else Settings.max_span_tokens,
+            sub_words=spaces,
         )
     return replace(
         defaults,

@@ -291,6 +291,7 @@ def _load_encoder(documents: Sequence[Document], settings: Settings) -> LoadedEn
         return adapt_encoder(loaded, texts, dropout=settings.dropout)
     return encoder_from_scratch(
         texts,
+        sub_words=settings.sub_words,
         layers=settings.layers,
         hidden_size=settings.hidden_size,
         dropout=settings.dropout,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.pickles import Runs
 
 from slcolm_services.errors import ConfigInvalid
 from slcolm_services.training.encoder import pretrained_encoder
@@ -24,14 +23,6 @@ CONFIG = {
     "intermediate_size": 8,
     "max_position_embeddings": 16,
 }
-
-
-class _Runs:
-    def __init__(self, mark: Path) -> None:
-        self._mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self._mark}",)
 
 
 @pytest.fixture
@@ -56,7 +47,7 @@ def refused(folder: Path) -> str:
 
 
 def test_weights_that_are_a_pickle_run_nothing(folder: Path, mark: Path) -> None:
-    content = pickle.dumps(_Runs(mark), protocol=2)
+    content = pickle.dumps(Runs(mark), protocol=2)
     (folder / "pytorch_model.bin").write_bytes(content)
     refused(folder)
     assert not mark.exists()
@@ -66,7 +57,7 @@ def test_weights_that_are_a_pickle_run_nothing(folder: Path, mark: Path) -> None
 
 def test_weights_in_the_newer_form_of_pickles_run_nothing(folder: Path, mark: Path) -> None:
     with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
-        archive.writestr("archive/data.pkl", pickle.dumps(_Runs(mark), protocol=2))
+        archive.writestr("archive/data.pkl", pickle.dumps(Runs(mark), protocol=2))
         archive.writestr("archive/version", "3")
     refused(folder)
     assert not mark.exists()

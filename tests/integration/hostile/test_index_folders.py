@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from support.pickles import Runs
 
 from slcolm_services.corpus.documents import Document, Entity
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
@@ -20,16 +19,6 @@ from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role
 from slcolm_services.retrieval.store import IndexStore
 
 SCHEMA = TaskSchema("t", "en", (EntityType("P", "P"),), (RelationType("r"),))
-
-
-class _Runs:
-    """What a hostile pickle is: a call of whatever it names."""
-
-    def __init__(self, mark: Path) -> None:
-        self._mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, (f"touch {self._mark}",)
 
 
 @pytest.fixture
@@ -71,7 +60,7 @@ def test_a_pickle_that_runs_something_runs_nothing(
     folder: Path, tmp_path: Path, protocol: int
 ) -> None:
     mark = tmp_path / "ran"
-    content = pickle.dumps(_Runs(mark), protocol=protocol)
+    content = pickle.dumps(Runs(mark), protocol=protocol)
     put(folder, content)
     assert "is not part of a point" in refused(folder)
     assert not mark.exists()
