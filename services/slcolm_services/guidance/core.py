@@ -133,14 +133,6 @@ class Guidance:
         """
         return self._find(name).info
 
-    async def check_ledger(self) -> None:
-        """Go on where paid answers can be written down.
-
-        Raises:
-            Unavailable: They cannot.
-        """
-        self._ledger.check()
-
     async def spending(self, run_id: str = "") -> Spending:
         """What was spent on a run, or on everything."""
         return await self._ledger.spending(run_id)
