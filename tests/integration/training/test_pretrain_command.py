@@ -52,7 +52,7 @@ def _interrupt(corpus: Path, folder: Path, number: int, *, after: str) -> int:
     deadline = time.monotonic() + 120
     while not list(folder.glob(after)) and process.poll() is None:
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.001)  # a checkpoint in the making is not there for long
     process.send_signal(number)
     return process.wait(timeout=120)
 
