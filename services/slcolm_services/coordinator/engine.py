@@ -44,9 +44,11 @@ from slcolm_services.errors import (
     InvalidInput,
     RunNotReady,
     SlcolmError,
+    Unavailable,
 )
 from slcolm_services.runtime import tracing
-from slcolm_services.runtime.database import make_folder_of
+from slcolm_services.runtime.database import make_folder_of, sqlite_file
+from slcolm_services.runtime.dependencies import SameFile
 from slcolm_services.runtime.status import status_of
 
 _log = structlog.get_logger(__name__)
@@ -55,6 +57,8 @@ _QUEUE = "runs"
 _SEQUENCE_VERSION = "2"
 """Raised when the order or meaning of the stages changes: older unfinished runs are then left."""
 _WATCH_SECONDS = 2.0
+_SILENT_SECONDS = 10.0
+"""Time after which a database that was not read counts as away: five rounds of watching."""
 
 
 class Engine:
@@ -70,6 +74,8 @@ class Engine:
         self._name = uuid.uuid4().hex
         # Kept to the end of the process: what it holds lets go when nobody refers to it.
         self._presence: Presence | None = None
+        self._looked_at = time.monotonic()
+        self._file: SameFile | None = None
         self._lock = threading.Lock()
         self._workflow: Callable[..., dict[str, Any]] | None = None
         self._runs = Runs(DBOS, self._progress_of)
@@ -118,9 +124,23 @@ class Engine:
             polling_interval_sec=0.2,
         )
         self._presence.hold()
+        self._looked_at = time.monotonic()
+        file = sqlite_file(self._config.database_url)
+        self._file = SameFile(file) if file is not None else None
         threading.Thread(
             target=self._watch, args=(self._presence,), name="watch", daemon=True
         ).start()
+
+    async def check(self) -> None:
+        """Go on where the database was read not long ago, and its file is still there.
+
+        Raises:
+            Unavailable: It does not answer, or its file is gone.
+        """
+        if self._file is not None:
+            self._file.check()
+        if time.monotonic() - self._looked_at > _SILENT_SECONDS:
+            raise Unavailable("the run database has not answered for long")
 
     def _watch(self, own: Presence) -> None:
         """Take over what the dead have left, and notice what was cancelled through others."""
@@ -129,6 +149,7 @@ class Engine:
                 own.hold()
                 self._take_over(own)
                 self._notice_cancelled()
+                self._looked_at = time.monotonic()
             except Exception as error:  # noqa: BLE001  the next round may find the database again
                 _log.warning("coordinators not looked at", error=type(error).__name__)
             self._stopping.wait(_WATCH_SECONDS)

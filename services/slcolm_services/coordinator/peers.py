@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from slcolm.evaluation.v1 import evaluation_pb2_grpc
 from slcolm.extraction.v1 import extraction_pb2_grpc
@@ -24,6 +25,8 @@ from slcolm_services.errors import (
 )
 from slcolm_services.runtime.calling import Calling
 from slcolm_services.runtime.correlation import request_id
+
+_CHECK_SECONDS = 2.0
 
 ResponseT = TypeVar("ResponseT", bound=Message)
 
@@ -49,6 +52,7 @@ class Peers:
             "evaluation": config.evaluation_address,
             "training": config.training_address,
         }
+        self.names = tuple(self._addresses)
         try:
             security = _security(config)
             self._channels = {
@@ -95,6 +99,22 @@ class Peers:
             )
         except SlcolmClientError as error:
             raise self._translate(service, error) from error
+
+    def check(self, service: str) -> None:
+        """Go on where a service says that it takes calls.
+
+        Raises:
+            ServiceUnavailable: It cannot be reached, or does not take calls.
+        """
+        stub: Any = health_pb2_grpc.HealthStub(self._channels[service])
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_CHECK_SECONDS)
+        except grpc.RpcError as error:
+            raise self._translate(service, error_from_rpc(error)) from error
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            raise ServiceUnavailable(
+                f"the {service} service takes no calls", metadata={"service": service}
+            )
 
     def train(self, request: training_pb2.TrainRequest) -> Iterator[training_pb2.TrainResponse]:
         """Train a model, yielding progress; the last message carries the model.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm_services.coordinator.config import CoordinatorConfig
@@ -12,6 +13,7 @@ from slcolm_services.coordinator.engine import Engine
 from slcolm_services.coordinator.peers import Peers
 from slcolm_services.coordinator.records import Records
 from slcolm_services.coordinator.servicer import CoordinatorServicer
+from slcolm_services.runtime.dependencies import Dependency
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
@@ -41,6 +43,15 @@ def build(config: CoordinatorConfig) -> Service:
         start=start,
         stop=stop,
         collectors=engine.measures.collectors,
+        dependencies=[
+            Dependency("database", engine.check),
+            Dependency("store", partial(asyncio.to_thread, store.check)),
+            # Runs wait for services that come back.
+            *(
+                Dependency(name, partial(asyncio.to_thread, tools.peers.check, name), needed=False)
+                for name in tools.peers.names
+            ),
+        ],
         unlimited_methods=frozenset({f"/{_NAME}/WatchRun"}),
         roles={
             "GetRun": Role.READ,

@@ -71,7 +71,8 @@ class ExtractionConfig(EngineConfig):
 
     Attributes:
         store: Root of the artifact store: a folder or an fsspec URL.
-        cache_dir: Folder for models fetched from a remote store.
+        cache_dir: Folder for models fetched from a remote store, and for the name of the default
+            one, which a process that is started anew begins with.
         model: Model folder that is the default from the start; None to wait for `LoadModel`.
         max_batch_documents: Most texts in a request.
         max_loaded_models: Models kept in memory; the one used longest ago goes first.

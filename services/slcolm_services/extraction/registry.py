@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from slcolm_services.errors import ArtifactCorrupt, ArtifactNotFound, ModelInvalid, ModelNotFound
+import structlog
+
+from slcolm_services.errors import (
+    ArtifactCorrupt,
+    ArtifactNotFound,
+    ModelInvalid,
+    ModelNotFound,
+    SlcolmError,
+)
 from slcolm_services.extraction.config import ExtractionConfig
 from slcolm_services.extraction.engine import Engine
 from slcolm_services.model.folder import read_dev_scores
 from slcolm_services.runtime.store import ArtifactStore, folder_revision
 
 _KIND = "models"
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,7 +98,21 @@ class Registry:
                 # The store has checked the files against the revision.
                 engine = Engine.load(folder, self._config, verify=False)
                 model = LoadedModel(revision, engine, read_dev_scores(folder))
-            return self._keep(model)
+            self._keep(model)
+            self._remember(revision)
+            return model
+
+    def restore(self) -> None:
+        """Load what the process before this one had as default; nothing where that cannot be."""
+        try:
+            revision = self._memory.read_text(encoding="ascii")
+            self.load(revision)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, SlcolmError) as error:
+            _log.warning("the last model is not loaded again", error=str(error))
+        else:
+            _log.info("the last model is loaded again", revision=revision)
 
     def load_folder(self, folder: Path) -> LoadedModel:
         """Load a model folder that need not be in the store, and make it the default.
@@ -120,6 +145,20 @@ class Registry:
             ) from error
         except ArtifactCorrupt as error:
             raise ModelInvalid(error.message, metadata=error.metadata) from error
+
+    @property
+    def _memory(self) -> Path:
+        return self._config.cache_dir / "default-model"
+
+    def _remember(self, revision: str) -> None:
+        partial = self._memory.with_name(f".{self._memory.name}.{os.getpid()}")
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(revision, encoding="ascii")
+            partial.replace(self._memory)
+        except OSError as error:
+            # It serves; only the next process will have to be told.
+            _log.warning("the default model is not remembered", error=error.strerror)
 
     def _keep(self, model: LoadedModel) -> LoadedModel:
         with self._models_lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from google.protobuf.message import Message
 
@@ -13,6 +14,7 @@ from slcolm_services.extraction.registry import Registry
 from slcolm_services.extraction.resources import Resources
 from slcolm_services.extraction.scheduler import Scheduler
 from slcolm_services.extraction.servicer import ExtractionServicer, characters_of
+from slcolm_services.runtime.dependencies import Dependency
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
@@ -23,11 +25,12 @@ _NAME = extraction_pb2.DESCRIPTOR.services_by_name["ExtractionService"].full_nam
 def build(config: ExtractionConfig) -> Service:
     """The extraction service as the runtime starts it.
 
-    It is ready once the configured model is loaded, or at once where none is configured: models
-    then come by `LoadModel`.
+    It is ready once the configured model is loaded. Where none is configured models come by
+    `LoadModel`, and a process begins with the one that the process before it ended with.
     """
     measures = ExtractionMeasures()
-    registry = Registry(ArtifactStore(config.store), config)
+    store = ArtifactStore(config.store)
+    registry = Registry(store, config)
     resources = Resources.of(config)
     scheduler = Scheduler(
         workers=resources.slots, batch_tokens=resources.batch_tokens, measures=measures
@@ -38,6 +41,11 @@ def build(config: ExtractionConfig) -> Service:
         scheduler.start()
         if config.model is not None:
             await asyncio.to_thread(registry.load_folder, config.model)
+        else:
+            await asyncio.to_thread(registry.restore)
+
+    async def check_model() -> None:
+        registry.get()
 
     async def stop() -> None:
         await asyncio.to_thread(scheduler.close)
@@ -52,6 +60,11 @@ def build(config: ExtractionConfig) -> Service:
         cost=_cost,
         wait_seconds=servicer.wait_seconds,
         collectors=measures.collectors,
+        dependencies=[
+            # Without a model the service must still be reached, by `LoadModel`.
+            Dependency("model", check_model, needed=False),
+            Dependency("store", partial(asyncio.to_thread, store.check), needed=False),
+        ],
         roles={
             "Extract": Role.READ,
             "GetModel": Role.READ,

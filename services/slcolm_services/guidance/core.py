@@ -133,6 +133,23 @@ class Guidance:
         """
         return self._find(name).info
 
+    async def check_ledger(self) -> None:
+        """Go on where paid answers can be written down.
+
+        Raises:
+            Unavailable: They cannot.
+        """
+        self._ledger.check()
+
+    async def check_provider(self, name: str) -> None:
+        """Go on where a provider is not known to fail.
+
+        Raises:
+            ProviderUnavailable: It is.
+            ProviderNotFound: There is none of that name.
+        """
+        await self._find(name).check()
+
     async def spending(self, run_id: str = "") -> Spending:
         """What was spent on a run, or on everything."""
         return await self._ledger.spending(run_id)

@@ -22,6 +22,8 @@ import structlog
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation, Unavailable
+from slcolm_services.runtime.database import sqlite_file
+from slcolm_services.runtime.dependencies import SameFile
 
 _log = structlog.get_logger(__name__)
 
@@ -35,6 +37,7 @@ _LOCK_KEY = 0x534C_434F_4C4D
 """Number of the PostgreSQL advisory lock by which replicas take turns."""
 
 _MAX_GROUP = 1000
+_SLOW_WRITE_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 
@@ -79,6 +82,26 @@ class Database:
         self._last = tick
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._written_at = 0.0
+        self._failure = ""
+        self._file: SameFile | None = None
+
+    def check(self) -> None:
+        """Go on where the latest transaction succeeded, and that not long ago.
+
+        The upkeep writes every `tick_seconds`: a database that takes no more writes, for want of
+        space or otherwise, is noticed without anybody's asking.
+
+        Raises:
+            Unavailable: The database cannot be reached or written to, or its file is gone.
+        """
+        if self._file is not None:
+            self._file.check()
+        if self._failure:
+            raise Unavailable(f"the ledger's database cannot be written to: {self._failure}")
+        silent = time.monotonic() - self._written_at
+        if silent > 2 * self._tick_seconds + _SLOW_WRITE_SECONDS:
+            raise Unavailable("the ledger's database has not answered for long")
 
     async def open(self, work: Callable[[sa.Connection], object]) -> None:
         """Begin with a first transaction, which waits for nothing.
@@ -92,6 +115,8 @@ class Database:
         )
         self._thread.start()
         await asyncio.wrap_future(opened)
+        file = sqlite_file(self._engine.url)
+        self._file = SameFile(file) if file is not None else None
 
     async def run(self, handler: Handler[_ItemT, _ResultT], item: _ItemT) -> _ResultT:
         """Have an item worked on, together with others that wait for the same handler.
@@ -199,10 +224,17 @@ class Database:
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _transact(self, work: Callable[[sa.Connection], list[Any]]) -> list[Any]:
-        with self._engine.begin() as connection:
-            if self._is_postgresql:
-                connection.execute(_TAKE_TURNS)
-            return work(connection)
+        try:
+            with self._engine.begin() as connection:
+                if self._is_postgresql:
+                    connection.execute(_TAKE_TURNS)
+                results = work(connection)
+        except sa.exc.OperationalError as error:
+            self._failure = type(error.orig).__name__
+            raise
+        self._failure = ""
+        self._written_at = time.monotonic()
+        return results
 
 
 _SERVER_TIME = sa.select(sa.extract("epoch", sa.func.clock_timestamp()))

@@ -84,6 +84,14 @@ class Ledger:
         """Give up all claims and close the connections. The ledger cannot be used afterwards."""
         await self._database.close(self._leave)
 
+    def check(self) -> None:
+        """Go on where answers can be written down.
+
+        Raises:
+            Unavailable: The database cannot be reached or written to, or its file is gone.
+        """
+        self._database.check()
+
     async def transact(self, work: Callable[[sa.Connection], _ResultT]) -> _ResultT:
         """Do `work` in a transaction.
 

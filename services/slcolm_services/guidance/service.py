@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import grpc
@@ -21,6 +22,7 @@ from slcolm_services.guidance.providers.replay import ReplayProvider
 from slcolm_services.guidance.servicer import GuidanceServicer
 from slcolm_services.guidance.usage import Prices, RunBudget
 from slcolm_services.runtime.database import make_folder_of
+from slcolm_services.runtime.dependencies import Dependency
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 
@@ -50,6 +52,15 @@ def build(config: GuidanceConfig) -> Service:
         stop=guidance.close,
         cost=_cost,
         collectors=measures.collectors,
+        dependencies=[
+            Dependency("ledger", guidance.check_ledger),
+            # What is in the ledger is answered without it.
+            *(
+                Dependency(f"provider/{info.name}", _check_of(guidance, info.name), needed=False)
+                for info in guidance.providers()
+                if info.metered
+            ),
+        ],
         roles={
             "RenderPrompt": Role.READ,
             "ListProviders": Role.READ,
@@ -62,6 +73,10 @@ def build(config: GuidanceConfig) -> Service:
             "CancelBatch": Role.WRITE,
         },
     )
+
+
+def _check_of(guidance: Guidance, provider: str) -> Callable[[], Awaitable[None]]:
+    return lambda: guidance.check_provider(provider)
 
 
 def build_guidance(config: GuidanceConfig, measures: GuidanceMeasures | None = None) -> Guidance:

@@ -24,6 +24,7 @@ from slcolm_services.errors import (
     IndexNotReady,
     InvalidInput,
     SlcolmError,
+    Unavailable,
 )
 from slcolm_services.retrieval import candidates, triggers
 from slcolm_services.retrieval.config import RetrievalConfig, TriggerConfig
@@ -115,6 +116,18 @@ class Retriever:
         """
         self._opened = await self._run(lambda: IndexStore(self._config))
         await self._run(self._survey)
+
+    async def check(self) -> None:
+        """Go on where the indexes are there.
+
+        Raises:
+            Unavailable: The server or the folder is gone, or the store is not open.
+            PreconditionFailed: The server refuses the API key.
+        """
+        if self._opened is None:
+            raise Unavailable("the indexes are not open")
+        # Not by the executor, which is busy with the service's own work.
+        await asyncio.to_thread(self._opened.check)
 
     async def close(self) -> None:
         """Close the store once the work that was begun has ended."""

@@ -9,6 +9,7 @@ from slcolm_services.retrieval.config import RetrievalConfig
 from slcolm_services.retrieval.measures import RetrievalMeasures
 from slcolm_services.retrieval.retriever import Retriever
 from slcolm_services.retrieval.servicer import RetrievalServicer
+from slcolm_services.runtime.dependencies import Dependency
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 
@@ -30,6 +31,7 @@ def build(config: RetrievalConfig) -> Service:
         stop=retriever.close,
         cost=_characters,
         collectors=measures.collectors,
+        dependencies=[Dependency("index", retriever.check)],
         roles={
             "Select": Role.READ,
             "GetIndex": Role.READ,

@@ -42,6 +42,7 @@ from slcolm_services.retrieval.records import (
 )
 from slcolm_services.retrieval.terms import sparse_vector
 from slcolm_services.retrieval.triggers import TriggerLexicon
+from slcolm_services.runtime.dependencies import SameFile
 
 _PREFIX = "slcolm-index-"
 _MANIFEST_ID = str(uuid.UUID(int=0))
@@ -86,12 +87,27 @@ class IndexStore:
                 # The server may start after this service: the first call will tell.
                 check_compatibility=False,
             )
+            self._folder = None
         else:
             self._client = open_folder(config.folder)
+            self._folder = SameFile(config.folder)
 
     def close(self) -> None:
         """Release the folder or the connections."""
         self._client.close()
+
+    def check(self) -> None:
+        """Go on where Qdrant is there. Thread-safe, whichever Qdrant it is.
+
+        Raises:
+            Unavailable: The server does not answer, or the folder is gone.
+            PreconditionFailed: The server refuses the API key.
+        """
+        if self._folder is not None:
+            self._folder.check()
+        else:
+            with self._errors(""):
+                self._client.get_collections()
 
     def create(self, manifest: Manifest) -> None:
         """Create an index without sentences. A collection that is there already stays as it is."""

@@ -66,6 +66,8 @@ class ServerConfig:
             service's own limit.
         retry_after_seconds: What refused callers are told to wait while it is not known from calls
             that have ended.
+        check_seconds: Time between two looks at what the service depends on, and the most that
+            such a look may take.
         drain_delay_seconds: Time between NOT_SERVING and the last new call, for callers to see it.
         grace_seconds: Time that calls in flight then have to end.
         max_connection_age_seconds: Age at which a connection is renewed, so that clients notice
@@ -89,6 +91,7 @@ class ServerConfig:
     max_calls_in_flight: int = 1024
     max_cost_in_flight: int = 0
     retry_after_seconds: float = 1.0
+    check_seconds: float = 2.0
     drain_delay_seconds: float = 0.5
     grace_seconds: float = 10.0
     max_connection_age_seconds: float = 300.0
@@ -106,6 +109,7 @@ class ServerConfig:
                 "max_deadline_seconds",
                 "max_calls_in_flight",
                 "retry_after_seconds",
+                "check_seconds",
                 "max_connection_age_seconds",
             )
             if not getattr(self, name) > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from slcolm_services.errors import ConfigInvalid
 
@@ -19,11 +19,19 @@ def make_folder_of(url: str) -> None:
         ConfigInvalid: The folder cannot be made.
         sqlalchemy.exc.ArgumentError: The URL is none.
     """
-    parts = make_url(url)
-    if parts.get_backend_name() != "sqlite" or not parts.database:
+    file = sqlite_file(url)
+    if file is None:
         return
-    folder = Path(parts.database).parent
+    folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigInvalid(f"the folder {folder} cannot be made: {error.strerror}") from error
+
+
+def sqlite_file(url: str | URL) -> Path | None:
+    """The file of an SQLite database by its SQLAlchemy URL; None where it has none."""
+    parts = make_url(url)
+    if parts.get_backend_name() != "sqlite" or not parts.database:
+        return None
+    return Path(parts.database)

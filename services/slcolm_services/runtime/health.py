@@ -10,7 +10,7 @@ watches never end by themselves, so that every stop takes the whole grace period
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, TypeAlias
 
 import grpc
@@ -26,29 +26,37 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped base
     """Serves the state of the whole server (`""`), of a service by its name, and liveness.
 
+    Each dependency has its own name besides.
+
     Args:
         service: Full gRPC name of the service that readiness is about. It is not ready at first.
+        dependencies: Names of what it depends on, and whether readiness does too. They count as
+            missing at first.
     """
 
-    def __init__(self, service: str) -> None:
-        self._states: dict[str, int] = {
-            "": int(_Status.NOT_SERVING),
-            service: int(_Status.NOT_SERVING),
-            LIVENESS: int(_Status.SERVING),
-        }
+    def __init__(self, service: str, dependencies: Mapping[str, bool] | None = None) -> None:
+        self._service = service
+        self._needed = {name for name, needed in (dependencies or {}).items() if needed}
+        self._there = dict.fromkeys(dependencies or {}, False)
+        self._open = False
         self._changed = asyncio.Condition()
         self._closed = False
 
     @property
     def ready(self) -> bool:
         """Whether the service takes calls, as callers are told."""
-        return self._states[""] == int(_Status.SERVING)
+        return self._open and all(self._there[name] for name in self._needed)
 
     async def set_ready(self, *, ready: bool) -> None:
-        """Tell every watcher whether the service takes calls."""
+        """Say whether the service takes calls, given that what it needs is there."""
         async with self._changed:
-            for name in self._states.keys() - {LIVENESS}:
-                self._states[name] = _Status.SERVING if ready else _Status.NOT_SERVING
+            self._open = ready
+            self._changed.notify_all()
+
+    async def set_there(self, dependency: str, there: bool) -> None:
+        """Say whether a dependency is there."""
+        async with self._changed:
+            self._there[dependency] = there
             self._changed.notify_all()
 
     async def close(self) -> None:
@@ -61,7 +69,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped b
         self, request: health_pb2.HealthCheckRequest, context: _Context
     ) -> health_pb2.HealthCheckResponse:
         """Answer with the present state."""
-        if request.service not in self._states:
+        if self._state(request.service) == _Status.SERVICE_UNKNOWN:
             await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
         return _Status(status=self._state(request.service))
 
@@ -81,5 +89,13 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # untyped b
             # Outside the lock: a reader that is slow must not hold up a change of state.
             yield _Status(status=told)
 
-    def _state(self, service: str) -> int:
-        return self._states.get(service, int(_Status.SERVICE_UNKNOWN))
+    def _state(self, name: str) -> int:
+        if name == LIVENESS:
+            serving = True
+        elif name in ("", self._service):
+            serving = self.ready
+        elif name in self._there:
+            serving = self._there[name]
+        else:
+            return int(_Status.SERVICE_UNKNOWN)
+        return int(_Status.SERVING if serving else _Status.NOT_SERVING)

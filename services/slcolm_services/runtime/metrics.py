@@ -39,6 +39,12 @@ class Metrics:
             "Sum of their costs, in the service's own unit",
             registry=self.registry,
         )
+        self.dependency_there = Gauge(
+            "slcolm_dependency_there",
+            "1 for what the service depends on while it is there, 0 while it is not",
+            ["dependency"],
+            registry=self.registry,
+        )
 
     def serve(self, host: str, port: int) -> tuple[int, Callable[[], None]]:
         """Serve the metrics over HTTP in a thread.

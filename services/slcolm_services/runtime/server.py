@@ -22,6 +22,7 @@ from slcolm_services.runtime.admission import Admission
 from slcolm_services.runtime.auth import authentication
 from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig
+from slcolm_services.runtime.dependencies import Dependency, Lookout
 from slcolm_services.runtime.exposure import refuse_exposed
 from slcolm_services.runtime.health import Health
 from slcolm_services.runtime.interceptors import (
@@ -79,6 +80,7 @@ class Service:
         unlimited_methods: Full method names, `/package.Service/Method`, that get neither the
             default deadline nor the maximum, and no cost: long streams.
         collectors: What the service measures of itself, shown with the server's own metrics.
+        dependencies: What it needs beside itself; looked at from the end of `start` on.
         roles: Role that a caller needs, by method name, where calls need tokens; `ADMIN` for what
             does not stand there.
     """
@@ -93,6 +95,7 @@ class Service:
     unlimited_methods: frozenset[str] = frozenset()
     collectors: Sequence[Collector] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)
+    dependencies: Sequence[Dependency] = ()
 
 
 class Server:
@@ -113,7 +116,13 @@ class Server:
         self._service = service
         self._config = config
         self._auth = auth or AuthConfig()
-        self._health = Health(service.name)
+        self._health = Health(
+            service.name, {known.name: known.needed for known in service.dependencies}
+        )
+        self._lookout = Lookout(
+            service.dependencies, self._tell_of, patience_seconds=config.check_seconds
+        )
+        self._looking: asyncio.Task[None] | None = None
         self._loaded = False
         self._admission = Admission(
             max_calls=config.max_calls_in_flight,
@@ -158,16 +167,26 @@ class Server:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
         await self._health.close()
         await self._stop_servers(0)
         self._stop_metrics()
         await self._service.stop()
 
     async def load(self) -> None:
-        """Start the service, then take calls."""
+        """Start the service, then take calls. It is ready as soon as what it needs is there."""
         await self._service.start()
+        await self._lookout.look()
+        if self._service.dependencies:
+            looking = self._lookout.keep_looking(self._config.check_seconds)
+            self._looking = asyncio.create_task(looking)
         self._loaded = True
         await self._health.set_ready(ready=True)
+
+    async def _tell_of(self, dependency: str, there: bool) -> None:
+        self.metrics.dependency_there.labels(dependency).set(there)
+        await self._health.set_there(dependency, there)
 
     async def drain(self) -> None:
         """Say NOT_SERVING, go on serving for the drain delay, then let calls in flight end.

@@ -82,6 +82,25 @@ class ArtifactStore:
             self._fs.invalidate_cache()
             return bool(self._fs.exists(self._root))
 
+    def check(self) -> None:
+        """Go on where artifacts can be read and put, as far as that is known without a try.
+
+        Raises:
+            StorageRefused: The folder may not be written to, or the bucket does not exist.
+            StoreUnavailable: The store does not answer.
+        """
+        if self._is_local:
+            folder = Path(self._root)
+            while not folder.exists():
+                folder = folder.parent
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise self._refused(f"{folder} may not be written to")
+        elif not self._has_folders:
+            with self._telling():
+                self._fs.invalidate_cache()
+                if not self._fs.exists(self._root.partition("/")[0]):
+                    raise self._refused("there is no such place in it")
+
     def put_bytes(self, kind: str, data: bytes) -> str:
         """Store bytes; returns their SHA-256."""
         digest = hashlib.sha256(data).hexdigest()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from slcolm.training.v1 import training_pb2, training_pb2_grpc
+from slcolm_services.runtime.dependencies import Dependency
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
@@ -20,7 +22,8 @@ _NAME = training_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name
 def build(config: TrainingConfig) -> Service:
     """The training service as the runtime starts it; it loads nothing, and clears up."""
     measures = TrainingMeasures()
-    runner = JobRunner(config, ArtifactStore(config.store), measures)
+    store = ArtifactStore(config.store)
+    runner = JobRunner(config, store, measures)
     servicer = TrainingServicer(config, runner)
 
     async def start() -> None:
@@ -36,5 +39,6 @@ def build(config: TrainingConfig) -> Service:
         # A training takes as long as it takes; one at a time is the runner's own limit.
         unlimited_methods=frozenset({f"/{_NAME}/Train"}),
         collectors=measures.collectors,
+        dependencies=[Dependency("store", partial(asyncio.to_thread, store.check))],
         roles={"Train": Role.WRITE},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from onnx import numpy_helper
+from support.health import NOT_SERVING, SERVING, states
 
 from slcolm.common.v1 import common_pb2
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
@@ -158,3 +160,34 @@ def test_the_memory_of_models_that_are_let_go_is_free_again(
     grown = process.memory_info().rss - before
     assert registry.find_loaded(revisions[0]) is None
     assert grown < 3 * 24_000_000
+
+
+async def test_a_process_that_is_started_anew_serves_the_last_model(
+    config: ExtractionConfig, store: ArtifactStore, make_folder: FolderMaker
+) -> None:
+    first, last = (store.put_folder("models", make_folder(f1=f1)) for f1 in (0.31, 0.32))
+
+    async def life(*revisions: str) -> tuple[int, str]:
+        async with (
+            Server(build(config), ServerConfig()) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            await server.load()
+            stub: Any = extraction_pb2_grpc.ExtractionServiceStub(channel)
+            (model,) = await states(server.address, "model")
+            for revision in revisions:
+                await stub.LoadModel(
+                    extraction_pb2.LoadModelRequest(revision=revision), timeout=_TIMEOUT_SECONDS
+                )
+            try:
+                answer = await stub.Extract(request_of("A"), timeout=_TIMEOUT_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                return model, error.code().name
+            return model, str(answer.model_revision)
+
+    # It takes calls without a model, or no model would ever reach it.
+    assert await life() == (NOT_SERVING, "NOT_FOUND")
+    assert await life(first, last) == (NOT_SERVING, last)
+    assert await life() == (SERVING, last)
+    shutil.rmtree(Path(config.store) / "models" / last)
+    assert await life() == (NOT_SERVING, "NOT_FOUND")

@@ -111,6 +111,13 @@ class Provider(Protocol):
     async def close(self) -> None:
         """Let go of what `open` loaded."""
 
+    async def check(self) -> None:
+        """Go on where, by what is known without a request, it answers.
+
+        Raises:
+            ProviderUnavailable: It does not.
+        """
+
     async def complete(self, request: Request, *, deadline: float) -> Completion:
         """Answer a request.
 

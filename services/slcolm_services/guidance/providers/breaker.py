@@ -30,6 +30,11 @@ class Breaker:
         """When a call may pass; in the past where calls pass now."""
         return self._opens_at
 
+    @property
+    def healthy(self) -> bool:
+        """Whether calls pass, and none has to show first that they are answered again."""
+        return not self._shut_seconds
+
     def allow(self, now: float) -> bool:
         """Whether a call may pass. Where it was shut, this call is the only one for a while."""
         if now < self._opens_at:

@@ -64,6 +64,9 @@ class OfflineProvider:
     async def close(self) -> None:
         """Nothing to let go of."""
 
+    async def check(self) -> None:
+        """See `Provider.check`: it needs nothing."""
+
     async def complete(self, request: Request, *, deadline: float) -> Completion:
         """Answer by rules.
 

@@ -94,6 +94,11 @@ class OpenAIProvider:
             )
             await endpoint.close()
 
+    async def check(self) -> None:
+        """See `Provider.check`: it answers unless all endpoints have kept failing."""
+        if not any(endpoint.breaker.healthy for endpoint in self.endpoints):
+            raise ProviderUnavailable("all endpoints have kept failing")
+
     async def complete(self, request: Request, *, deadline: float) -> Completion:
         """Ask the endpoints; see `Provider.complete`."""
         attempts = _Attempts(self._config, self.endpoints, deadline, self._retries)

@@ -51,6 +51,9 @@ class ReplayProvider:
         """Let go of the recordings."""
         self._answers = {}
 
+    async def check(self) -> None:
+        """See `Provider.check`: it needs nothing."""
+
     async def complete(self, request: Request, *, deadline: float) -> Completion:
         """Look the sentence up; see `Provider.complete`."""
         del deadline
