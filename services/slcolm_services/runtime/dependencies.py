@@ -71,7 +71,8 @@ class Lookout:
         problem = await self._problem(dependency)
         if problem and name not in self._missing:
             self._missing.add(name)
-            _log.warning("dependency missing", dependency=name, error=problem)
+            log = _log.warning if dependency.needed else _log.info
+            log("dependency missing", dependency=name, error=problem)
         elif not problem and name in self._missing:
             self._missing.remove(name)
             _log.info("dependency back", dependency=name)

@@ -7,7 +7,10 @@ from support.observed import PREDICTION, Observed
 
 from slcolm_services.embedded import PEERS
 
-_OWN = {"listening", "ready", "draining", "stopping at once", "stopped", "llm_endpoint_closed"}
+_OWN = {
+    *("listening", "ready", "draining", "stopping at once", "stopped", "llm_endpoint_closed"),
+    *("dependency missing", "dependency back"),
+}
 """Events of a service itself, which belong to no call."""
 _STAGES = {
     "training": {"train"},
