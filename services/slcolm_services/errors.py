@@ -25,6 +25,7 @@
     │   ├── IndexFinished                FAILED_PRECONDITION  INDEX_FINISHED
     │   ├── RunNotReady                  FAILED_PRECONDITION  RUN_NOT_READY
     │   ├── RunEnded                     FAILED_PRECONDITION  RUN_ENDED
+    │   ├── RunNotEnded                  FAILED_PRECONDITION  RUN_NOT_ENDED
     │   ├── BatchUnsupported             FAILED_PRECONDITION  BATCH_UNSUPPORTED
     │   ├── AnswerPending                FAILED_PRECONDITION  ANSWER_PENDING
     │   ├── StorageRefused               FAILED_PRECONDITION  STORAGE_REFUSED
@@ -246,6 +247,12 @@ class RunEnded(PreconditionFailed):
     """The run has ended."""
 
     reason = "RUN_ENDED"
+
+
+class RunNotEnded(PreconditionFailed):
+    """A run has not ended: the one that is meant, or one that needs what that one has."""
+
+    reason = "RUN_NOT_ENDED"
 
 
 class BatchUnsupported(PreconditionFailed):

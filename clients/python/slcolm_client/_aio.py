@@ -124,6 +124,16 @@ class AsyncClient(AioConnected):
         )
         return response.run
 
+    async def delete_run(
+        self, run_id: str, *, validate_only: bool = False
+    ) -> coordinator_pb2.DeleteRunResponse:
+        """See `Client.delete_run`."""
+        request = coordinator_pb2.DeleteRunRequest(run_id=run_id, validate_only=validate_only)
+        response: coordinator_pb2.DeleteRunResponse = await self._call(
+            "DeleteRun", request, once=True
+        )
+        return response
+
     async def resume_run(self, run_id: str) -> coordinator_pb2.Run:
         """See `Client.resume_run`."""
         request = coordinator_pb2.ResumeRunRequest(run_id=run_id)

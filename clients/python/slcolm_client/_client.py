@@ -39,8 +39,8 @@ class Client(Connected):
     and `FailedPrecondition` with the reason `CLIENT_CLOSED` after `close`.
 
     A call that fails as UNAVAILABLE is tried again for `patience_seconds`; one that is refused
-    with a time to come back at, until its deadline. Nothing else is. `cancel_run` and `resume_run`
-    are tried again only where the coordinator said that it had not begun.
+    with a time to come back at, until its deadline. Nothing else is. `cancel_run`, `resume_run`
+    and `delete_run` are tried again only where the coordinator said that it had not begun.
 
     Args:
         address: `host:port` of the coordinator, or a gRPC target: `dns:///HOST:PORT` for every
@@ -161,6 +161,23 @@ class Client(Connected):
         request = coordinator_pb2.CancelRunRequest(run_id=run_id)
         response: coordinator_pb2.CancelRunResponse = self._call("CancelRun", request, once=True)
         return response.run
+
+    def delete_run(
+        self, run_id: str, *, validate_only: bool = False
+    ) -> coordinator_pb2.DeleteRunResponse:
+        """Delete a run that has ended, with everything that no other run has.
+
+        Args:
+            run_id: The run.
+            validate_only: Only tell what would go.
+
+        Raises:
+            FailedPrecondition: The run, or one on the same data, has not ended (`RUN_NOT_ENDED`).
+            Unavailable: The answer was lost, maybe with the run deleted: `get_run` tells.
+        """
+        request = coordinator_pb2.DeleteRunRequest(run_id=run_id, validate_only=validate_only)
+        response: coordinator_pb2.DeleteRunResponse = self._call("DeleteRun", request, once=True)
+        return response
 
     def resume_run(self, run_id: str) -> coordinator_pb2.Run:
         """Go on with a failed, cancelled or interrupted run.

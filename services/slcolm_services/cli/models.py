@@ -14,7 +14,8 @@ from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.errors import NotFound, SlcolmError
 from slcolm_services.model.folder import SCHEMA_FILE, read_dev_scores, read_manifest
-from slcolm_services.runtime.store import ArtifactStore, folder_revision
+from slcolm_services.runtime.folders import folder_revision
+from slcolm_services.runtime.store import ArtifactStore
 
 _KIND = "models"
 _SHOWN_REVISION = 12

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from slcolm.coordinator.v1 import coordinator_pb2
-from slcolm_client import Client
+from slcolm_client import Client, FailedPrecondition
 from slcolm_services.cli.connecting import client_security
 from slcolm_services.cli.options import (
     coordinator_option,
@@ -32,16 +33,17 @@ if TYPE_CHECKING:
 
 @click.group()
 def runs() -> None:
-    """List, show, watch, cancel and resume runs.
+    """List, show, watch, cancel, resume and delete runs.
 
     Without --coordinator, list, show and cancel use the records of the home and start nothing;
-    resume starts the services for the time of the command.
+    resume, delete and gc start the services for the time of the command.
 
     \b
     Examples:
       slcolm runs list
       slcolm runs show 3f2a9c01b7de --json
       slcolm runs resume 3f2a9c01b7de
+      slcolm runs gc --older-than 30 --dry-run
     """
 
 
@@ -196,6 +198,115 @@ def watch_run(run_id: str, coordinator: str, as_json: bool) -> None:
     with Client(coordinator, security=client_security()) as client:
         run = follow(client.watch_run(run_id), console(stderr=True))
     _print_run(run, as_json=as_json)
+
+
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Only tell what would be deleted.")
+
+
+@runs.command("delete")
+@click.argument("run_ids", metavar="RUN_ID...", nargs=-1, required=True)
+@_DRY_RUN
+@home_option
+@coordinator_option
+@json_option
+def delete_runs(
+    run_ids: tuple[str, ...], *, dry_run: bool, home: Path, coordinator: str | None, as_json: bool
+) -> None:
+    """Delete runs that have ended, with the models, indexes and files that no other run has.
+
+    Answers of LLMs stay in the ledger: the same run again does not pay for them.
+
+    \b
+    Examples:
+      slcolm runs delete 3f2a9c01b7de --dry-run
+      slcolm runs delete 3f2a9c01b7de 8b1d22f0a3c4
+    """
+    with _client(home, coordinator, {}) as client:
+        found = [client.get_run(run_id) for run_id in dict.fromkeys(run_ids)]
+        _delete(client, found, dry_run=dry_run, as_json=as_json)
+
+
+@runs.command("gc")
+@click.option(
+    "--older-than",
+    "days",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Days since a run has ended.",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="So many of the newest runs that succeeded stay, whatever their age.",
+)
+@_DRY_RUN
+@home_option
+@coordinator_option
+@json_option
+def collect_garbage(
+    *,
+    days: float,
+    keep: int,
+    dry_run: bool,
+    home: Path,
+    coordinator: str | None,
+    as_json: bool,
+) -> None:
+    """Delete runs that ended long ago, with what no other run has; see `slcolm runs delete`.
+
+    \b
+    Examples:
+      slcolm runs gc --older-than 30 --dry-run
+      slcolm runs gc --older-than 7 --keep 3 --coordinator localhost:50050
+    """
+    before = datetime.now(UTC) - timedelta(days=days)
+    with _client(home, coordinator, {}) as client:
+        found = list(client.list_runs())  # newest first
+        succeeded = [run.id for run in found if run.state == coordinator_pb2.RUN_STATE_SUCCEEDED]
+        kept = set(succeeded[:keep])
+        chosen = [
+            run
+            for run in reversed(found)
+            if run.HasField("end_time")
+            and run.end_time.ToDatetime(UTC) <= before
+            and run.id not in kept
+        ]
+        _delete(client, chosen, dry_run=dry_run, as_json=as_json)
+
+
+def _delete(
+    client: Client, chosen: Sequence[coordinator_pb2.Run], *, dry_run: bool, as_json: bool
+) -> None:
+    """Delete runs, telling of each; a run that cannot be deleted does not keep the others."""
+    rows: list[dict[str, Any]] = []
+    for run in chosen:
+        row: dict[str, Any] = {"run_id": run.id, "display_name": run.spec.display_name}
+        try:
+            freed = client.delete_run(run.id, validate_only=dry_run)
+            row |= {"artifacts": freed.artifact_count, "bytes": freed.artifact_bytes}
+        except FailedPrecondition as error:
+            row |= {"error": error.message, "reason": error.reason}
+        rows.append(row)
+    failed = [row for row in rows if "error" in row]
+    if as_json:
+        emit_json({"dry_run": dry_run, "runs": rows})
+    elif not rows:
+        console().print("no run to delete")
+    else:
+        table = Table()
+        for name in ("run", "name", "artifacts", "MB", "would be deleted" if dry_run else ""):
+            table.add_column(name, justify="right" if name in ("artifacts", "MB") else "left")
+        for row in rows:
+            size = f"{row['bytes'] / 1e6:.1f}" if "bytes" in row else ""
+            outcome = row.get("error", "yes" if dry_run else "deleted")
+            name = escape(row["display_name"])
+            table.add_row(row["run_id"], name, str(row.get("artifacts", "")), size, escape(outcome))
+        console().print(table)
+    if failed:
+        raise SystemExit(1)
 
 
 def _is_idle(home: Path, coordinator: str | None) -> bool:

@@ -16,6 +16,7 @@ from slcolm_services.coordinator.config import CoordinatorConfig
 from slcolm_services.coordinator.datasets import Datasets
 from slcolm_services.coordinator.peers import Peers
 from slcolm_services.coordinator.records import Records
+from slcolm_services.runtime.store import ArtifactStore
 
 SPLITS = ("train", "dev", "test")
 GUIDED_SPLITS = ("dev", "test")
@@ -54,6 +55,7 @@ class Tools:
     peers: Peers
     datasets: Datasets
     records: Records
+    store: ArtifactStore
 
     def policy(self, artifacts: Mapping[str, str]) -> evaluation_pb2.Policy:
         """The policy that the fit stage chose."""

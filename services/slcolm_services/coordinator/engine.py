@@ -25,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_services.coordinator.context import StageContext, Tools
+from slcolm_services.coordinator.deletion import Deletion, Freed
 from slcolm_services.coordinator.measures import CoordinatorMeasures
 from slcolm_services.coordinator.presence import Presence, presence
 from slcolm_services.coordinator.records import StageResult
@@ -217,6 +218,11 @@ class Engine:
             self._cancelled.add(self._runs.attempts(run_id)[-1].workflow_id)
         self.measures.runs_ended.labels("cancelled").inc()
         return run
+
+    def delete(self, run_id: str, *, validate_only: bool) -> Freed:
+        """Delete a run that has ended, or only tell what would go; see `Deletion.delete`."""
+        deletion = Deletion(self._runs, self._tools.store, self._tools.peers)
+        return deletion.delete(run_id, validate_only=validate_only)
 
     def get(self, run_id: str) -> coordinator_pb2.Run:
         """Describe a run.

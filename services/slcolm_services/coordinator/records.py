@@ -10,7 +10,8 @@ from typing import Any
 from slcolm_services.errors import ArtifactCorrupt, ArtifactNotFound
 from slcolm_services.runtime.store import ArtifactStore
 
-_KIND = "stages"
+KIND = "stages"
+"""Kind of artifact that stages' files and records are."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,20 @@ class Records:
 
     def put_file(self, data: bytes) -> str:
         """Store a stage's file; returns its digest."""
-        return self._store.put_bytes(_KIND, data)
+        return self._store.put_bytes(KIND, data)
 
     def get_file(self, digest: str) -> bytes:
         """Read a stage's file, checked against its digest."""
-        return self._store.get_bytes(_KIND, digest)
+        return self._store.get_bytes(KIND, digest)
 
     def save(self, key: str, result: StageResult) -> None:
         """Remember a result under its key."""
-        self._store.put_record(_KIND, key, json.dumps(result.to_json()).encode())
+        self._store.put_record(KIND, key, json.dumps(result.to_json()).encode())
 
     def find(self, key: str) -> StageResult | None:
         """An earlier result under this key whose files are all still there."""
         try:
-            result = StageResult.from_json(json.loads(self._store.get_record(_KIND, key)))
+            result = StageResult.from_json(json.loads(self._store.get_record(KIND, key)))
             for digest in result.artifacts.values():
                 self.get_file(digest)
         except (ArtifactNotFound, ArtifactCorrupt):

@@ -67,6 +67,9 @@ class Workflows(Protocol):
     def cancel_workflow(self, workflow_id: str) -> None:
         """Let a workflow do no further step."""
 
+    def delete_workflow(self, workflow_id: str) -> None:
+        """Delete a workflow with its steps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -160,6 +163,27 @@ class Runs:
         """DBOS's statuses of the attempts of a run, in order; none where there is no such run."""
         statuses = self._workflows.list_workflows(workflow_id_prefix=f"{run_id}.")
         return sorted(statuses, key=lambda status: int(status.workflow_id.split(".")[1]))
+
+    def results(self, run_id: str) -> list[StageResult]:
+        """What the stages of all attempts at a run have left.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        return [
+            _result_of(step)
+            for attempt in self._existing(run_id)
+            for step in self._workflows.list_workflow_steps(attempt.workflow_id)
+        ]
+
+    def delete(self, run_id: str) -> None:
+        """Delete what the database has of a run. Its artifacts stay.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        for attempt in self._existing(run_id):
+            self._workflows.delete_workflow(attempt.workflow_id)
 
     def _existing(self, run_id: str) -> list[Any]:
         attempts = self.attempts(run_id)

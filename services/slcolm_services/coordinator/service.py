@@ -24,7 +24,7 @@ _NAME = coordinator_pb2.DESCRIPTOR.services_by_name["CoordinatorService"].full_n
 def build(config: CoordinatorConfig) -> Service:
     """The coordinator as the runtime starts it. Nothing is opened before `start`."""
     store = ArtifactStore(config.store)
-    tools = Tools(config, Peers(config), Datasets(store), Records(store))
+    tools = Tools(config, Peers(config), Datasets(store), Records(store), store)
     engine = Engine(tools)
     servicer = CoordinatorServicer(tools, engine)
 
@@ -63,5 +63,6 @@ def build(config: CoordinatorConfig) -> Service:
             "CancelRun": Role.WRITE,
             "ResumeRun": Role.WRITE,
             "Predict": Role.WRITE,
+            "DeleteRun": Role.ADMIN,
         },
     )

@@ -123,6 +123,18 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         run = await asyncio.to_thread(self._engine.resume, request.run_id)
         return coordinator_pb2.ResumeRunResponse(run=run)
 
+    async def DeleteRun(
+        self, request: coordinator_pb2.DeleteRunRequest, context: Context
+    ) -> coordinator_pb2.DeleteRunResponse:
+        """Delete a run with what it alone has."""
+        del context
+        freed = await asyncio.to_thread(
+            self._engine.delete, request.run_id, validate_only=request.validate_only
+        )
+        return coordinator_pb2.DeleteRunResponse(
+            artifact_count=freed.artifacts, artifact_bytes=freed.bytes
+        )
+
     async def WatchRun(
         self, request: coordinator_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[coordinator_pb2.WatchRunResponse]:

@@ -21,7 +21,8 @@ from slcolm_services.errors import (
 from slcolm_services.extraction.config import ExtractionConfig
 from slcolm_services.extraction.engine import Engine
 from slcolm_services.model.folder import read_dev_scores
-from slcolm_services.runtime.store import ArtifactStore, folder_revision
+from slcolm_services.runtime.folders import folder_revision
+from slcolm_services.runtime.store import ArtifactStore
 
 _KIND = "models"
 

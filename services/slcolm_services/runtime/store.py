@@ -17,9 +17,9 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -35,9 +35,16 @@ from slcolm_services.errors import (
     StorageRefused,
     StoreUnavailable,
 )
+from slcolm_services.runtime.folders import (
+    MANIFEST,
+    check_folder,
+    corrupt,
+    file_digests,
+    manifest_of,
+    read_manifest,
+)
 from slcolm_services.runtime.storage import storage_error
 
-_MANIFEST = "SHA256SUMS"
 _RECORDS = "records"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KIND = re.compile(r"[a-z][a-z0-9-]*")
@@ -122,7 +129,7 @@ class ArtifactStore:
         """
         data = self._read(self._path(kind, digest), kind, digest)
         if hashlib.sha256(data).hexdigest() != digest:
-            raise _corrupt(kind, digest, "its bytes do not match the digest")
+            raise corrupt(kind, digest, "its bytes do not match the digest")
         return data
 
     def put_folder(self, kind: str, folder: Path) -> str:
@@ -131,13 +138,13 @@ class ArtifactStore:
         Raises:
             InvalidInput: The folder holds no file, or a name that no manifest can carry.
         """
-        files = _file_digests(folder)
-        manifest = _manifest(files)
+        files = file_digests(folder)
+        manifest = manifest_of(files)
         revision = hashlib.sha256(manifest).hexdigest()
         target = self._path(kind, revision)
         for name in files:
             self._copy_in(folder / name, f"{target}/{name}")
-        self._write(f"{target}/{_MANIFEST}", manifest)
+        self._write(f"{target}/{MANIFEST}", manifest)
         return revision
 
     def fetch_folder(self, kind: str, revision: str, cache: Path) -> Path:
@@ -156,16 +163,16 @@ class ArtifactStore:
             ArtifactCorrupt: A file is missing or does not match its digest.
         """
         source = self._path(kind, revision)
-        manifest = self._read(f"{source}/{_MANIFEST}", kind, revision)
+        manifest = self._read(f"{source}/{MANIFEST}", kind, revision)
         if hashlib.sha256(manifest).hexdigest() != revision:
-            raise _corrupt(kind, revision, f"{_MANIFEST} does not match the revision")
-        digests = _read_manifest(manifest, kind, revision)
+            raise corrupt(kind, revision, f"{MANIFEST} does not match the revision")
+        digests = read_manifest(manifest, kind, revision)
         if self._is_local:
-            _check_folder(Path(source), digests, kind, revision)
+            check_folder(Path(source), digests, kind, revision)
             return Path(source)
         target = cache / revision
         with suppress(ArtifactCorrupt):
-            _check_folder(target, digests, kind, revision)
+            check_folder(target, digests, kind, revision)
             return target
         partial = cache / f".{revision}.{uuid.uuid4().hex}.partial"
         try:
@@ -173,32 +180,49 @@ class ArtifactStore:
                 (partial / name).parent.mkdir(parents=True, exist_ok=True)
                 with suppress(FileNotFoundError), self._telling():
                     self._fs.get_file(f"{source}/{name}", str(partial / name))
-            _check_folder(partial, digests, kind, revision)
-            (partial / _MANIFEST).write_bytes(manifest)
+            check_folder(partial, digests, kind, revision)
+            (partial / MANIFEST).write_bytes(manifest)
             _replace_folder(partial, target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        _check_folder(target, digests, kind, revision)
+        check_folder(target, digests, kind, revision)
         return target
 
     def exists(self, kind: str, digest: str) -> bool:
         """Whether bytes or a whole folder stand under this digest; their content is not read."""
         path = self._path(kind, digest)
         with self._telling():
-            return bool(self._fs.isfile(path) or self._fs.isfile(f"{path}/{_MANIFEST}"))
+            return bool(self._fs.isfile(path) or self._fs.isfile(f"{path}/{MANIFEST}"))
 
     def list(self, kind: str) -> tuple[str, ...]:
         """Digests of all artifacts of a kind, sorted."""
-        try:
-            with self._telling():
-                self._fs.invalidate_cache()
-                paths: list[str] = self._fs.ls(self._folder(kind), detail=False)
-        except FileNotFoundError:
-            return ()
-        names = {path.rstrip("/").rpartition("/")[2] for path in paths}
-        return tuple(
-            sorted(name for name in names if _DIGEST.fullmatch(name) and self.exists(kind, name))
-        )
+        found = self._digests(self._folder(kind))
+        return tuple(name for name in found if self.exists(kind, name))
+
+    def size(self, kind: str, digest: str) -> int:
+        """Bytes that an artifact takes; 0 where there is none."""
+        with self._telling():
+            self._fs.invalidate_cache()
+            try:
+                return int(self._fs.du(self._path(kind, digest)))
+            except FileNotFoundError:
+                return 0
+
+    def delete(self, kind: str, digest: str) -> None:
+        """Delete an artifact; nothing where there is none. A folder is gone with its first file."""
+        path = self._path(kind, digest)
+        for place in (f"{path}/{MANIFEST}", path):
+            with self._writing(), suppress(FileNotFoundError, NotADirectoryError):
+                self._fs.rm(place, recursive=True)
+
+    def records(self, kind: str) -> tuple[str, ...]:
+        """Keys of all records of a kind, sorted."""
+        return self._digests(f"{self._folder(kind)}/{_RECORDS}")
+
+    def delete_record(self, kind: str, key: str) -> None:
+        """Delete a record; nothing where there is none."""
+        with self._writing(), suppress(FileNotFoundError):
+            self._fs.rm(self._record(kind, key))
 
     def put_record(self, kind: str, key: str, data: bytes) -> None:
         """Keep a value under a key, over what was there.
@@ -220,8 +244,19 @@ class ArtifactStore:
         """
         check, _, data = self._read(self._record(kind, key), kind, key).partition(b"\n")
         if hashlib.sha256(data).hexdigest().encode() != check:
-            raise _corrupt(kind, key, "the record is damaged")
+            raise corrupt(kind, key, "the record is damaged")
         return data
+
+    def _digests(self, folder: str) -> tuple[str, ...]:
+        """Names in a folder that are digests, sorted."""
+        try:
+            with self._telling():
+                self._fs.invalidate_cache()
+                paths: list[str] = self._fs.ls(folder, detail=False)
+        except FileNotFoundError:
+            return ()
+        names = {path.rstrip("/").rpartition("/")[2] for path in paths}
+        return tuple(sorted(name for name in names if _DIGEST.fullmatch(name)))
 
     def _folder(self, kind: str) -> str:
         if not _KIND.fullmatch(kind):
@@ -323,35 +358,6 @@ class _Partial:
             self._path.unlink(missing_ok=True)
 
 
-def folder_revision(folder: Path) -> str:
-    """The revision that `ArtifactStore.put_folder` would give a folder; nothing is stored.
-
-    Raises:
-        InvalidInput: The folder holds no file, or a name that no manifest can carry.
-    """
-    return hashlib.sha256(_manifest(_file_digests(folder))).hexdigest()
-
-
-def _file_digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file by its path in the folder, in the order of the paths."""
-    names = sorted(
-        name
-        for name in (
-            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
-        )
-        if name != _MANIFEST
-    )
-    if not names:
-        raise InvalidInput(f"{folder} holds no files")
-    if unfit := [name for name in names if "\n" in name or "\\" in name]:
-        raise InvalidInput(f"{folder} holds a file with a name that cannot be kept: {unfit[0]!r}")
-    return {name: file_digest(folder / name) for name in names}
-
-
-def _manifest(digests: Mapping[str, str]) -> bytes:
-    return "".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()
-
-
 def _checked(digest: str) -> str:
     # Digests come from requests and become paths.
     if not _DIGEST.fullmatch(digest):
@@ -361,35 +367,8 @@ def _checked(digest: str) -> str:
     return digest
 
 
-def _read_manifest(manifest: bytes, kind: str, revision: str) -> dict[str, str]:
-    digests = {}
-    for line in manifest.decode().rstrip("\n").split("\n"):
-        digest, _, name = line.partition("  ")
-        path = PurePosixPath(name)
-        if not name or path.is_absolute() or ".." in path.parts:
-            raise _corrupt(kind, revision, f"{_MANIFEST} names {name!r}, outside the folder")
-        digests[name] = digest
-    return digests
-
-
-def _check_folder(folder: Path, digests: dict[str, str], kind: str, revision: str) -> None:
-    for name, digest in digests.items():
-        path = folder / name
-        if not path.is_file():
-            raise _corrupt(kind, revision, f"{name} is missing")
-        if file_digest(path) != digest:
-            raise _corrupt(kind, revision, f"{name} does not match its digest")
-
-
 def _replace_folder(source: Path, target: Path) -> None:
     """Put a fetched folder in its place; another process may do the same at the same time."""
     shutil.rmtree(target, ignore_errors=True)
     with suppress(OSError):  # the other process was faster: its files are the same
         source.rename(target)
-
-
-def _corrupt(kind: str, name: str, problem: str) -> ArtifactCorrupt:
-    return ArtifactCorrupt(
-        f"{name} among the {kind} of the store is damaged: {problem}",
-        metadata={"artifact": f"{kind}/{name}"},
-    )

@@ -202,3 +202,27 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 def test_an_unknown_protocol_is_a_configuration_error() -> None:
     with pytest.raises(ConfigInvalid, match="nosuch"):
         ArtifactStore("nosuch://bucket")
+
+
+def test_what_is_deleted_is_gone_and_the_rest_stays(store: ArtifactStore, tmp_path: Path) -> None:
+    gone, kept = (store.put_bytes("datasets", data) for data in (b"abc", b"defg"))
+    revision = store.put_folder("models", folder(tmp_path, a="1", sub__b="23"))
+    store.put_record("stages", gone, b"value")
+    assert store.size("datasets", gone) == 3
+    assert store.size("models", revision) > 3
+    assert store.records("stages") == (gone,)
+
+    for _ in range(2):  # once more does no harm
+        store.delete("datasets", gone)
+        store.delete("models", revision)
+        store.delete_record("stages", gone)
+
+    assert not store.exists("datasets", gone)
+    assert (store.list("datasets"), store.list("models")) == ((kept,), ())
+    assert store.records("stages") == ()
+    assert (store.size("datasets", gone), store.size("models", revision)) == (0, 0)
+    with pytest.raises(ArtifactNotFound):
+        store.fetch_folder("models", revision, tmp_path / "cache")
+    with pytest.raises(ArtifactNotFound):
+        store.get_record("stages", gone)
+    assert store.get_bytes("datasets", kept) == b"defg"

@@ -15,7 +15,8 @@ from slcolm_services.cli.predict import predict
 from slcolm_services.corpus.documents import Document, Entity
 from slcolm_services.corpus.jsonl import read_documents, write_documents
 from slcolm_services.errors import DataInvalid, ModelInvalid, ModelNotFound, NotFound
-from slcolm_services.runtime.store import ArtifactStore, folder_revision
+from slcolm_services.runtime.folders import folder_revision
+from slcolm_services.runtime.store import ArtifactStore
 
 
 @pytest.fixture

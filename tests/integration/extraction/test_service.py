@@ -21,8 +21,9 @@ from slcolm_services.extraction.config import ExtractionConfig
 from slcolm_services.extraction.engine import Engine, Sentence
 from slcolm_services.extraction.service import build
 from slcolm_services.runtime.config import ServerConfig
+from slcolm_services.runtime.folders import folder_revision
 from slcolm_services.runtime.server import Server
-from slcolm_services.runtime.store import ArtifactStore, folder_revision
+from slcolm_services.runtime.store import ArtifactStore
 
 FolderMaker = Callable[..., Path]
 _TIMEOUT_SECONDS = 20.0

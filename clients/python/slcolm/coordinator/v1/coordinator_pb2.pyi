@@ -186,6 +186,22 @@ class CancelRunResponse(_message.Message):
     run: Run
     def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ...) -> None: ...
 
+class DeleteRunRequest(_message.Message):
+    __slots__ = ("run_id", "validate_only")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    run_id: str
+    validate_only: bool
+    def __init__(self, run_id: _Optional[str] = ..., validate_only: bool = ...) -> None: ...
+
+class DeleteRunResponse(_message.Message):
+    __slots__ = ("artifact_count", "artifact_bytes")
+    ARTIFACT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    artifact_count: int
+    artifact_bytes: int
+    def __init__(self, artifact_count: _Optional[int] = ..., artifact_bytes: _Optional[int] = ...) -> None: ...
+
 class ResumeRunRequest(_message.Message):
     __slots__ = ("run_id",)
     RUN_ID_FIELD_NUMBER: _ClassVar[int]

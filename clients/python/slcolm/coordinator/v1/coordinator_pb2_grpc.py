@@ -65,6 +65,11 @@ class CoordinatorServiceStub(object):
                 request_serializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.ResumeRunRequest.SerializeToString,
                 response_deserializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.ResumeRunResponse.FromString,
                 _registered_method=True)
+        self.DeleteRun = channel.unary_unary(
+                '/slcolm.coordinator.v1.CoordinatorService/DeleteRun',
+                request_serializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.DeleteRunRequest.SerializeToString,
+                response_deserializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.DeleteRunResponse.FromString,
+                _registered_method=True)
         self.WatchRun = channel.unary_stream(
                 '/slcolm.coordinator.v1.CoordinatorService/WatchRun',
                 request_serializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.WatchRunRequest.SerializeToString,
@@ -129,6 +134,14 @@ class CoordinatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteRun(self, request, context):
+        """Deletes a run that has ended, with every artifact, model and index that no other run has. LLM answers stay in the
+        ledger. Errors: NOT_FOUND (RUN_NOT_FOUND), FAILED_PRECONDITION (RUN_NOT_ENDED: the run, or one on the same data).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchRun(self, request, context):
         """Streams the run's progress until it ends: the present state at once, then every change.
         """
@@ -184,6 +197,11 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.ResumeRun,
                     request_deserializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.ResumeRunRequest.FromString,
                     response_serializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.ResumeRunResponse.SerializeToString,
+            ),
+            'DeleteRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRun,
+                    request_deserializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.DeleteRunRequest.FromString,
+                    response_serializer=slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.DeleteRunResponse.SerializeToString,
             ),
             'WatchRun': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRun,
@@ -364,6 +382,33 @@ class CoordinatorService(object):
             '/slcolm.coordinator.v1.CoordinatorService/ResumeRun',
             slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.ResumeRunRequest.SerializeToString,
             slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.ResumeRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slcolm.coordinator.v1.CoordinatorService/DeleteRun',
+            slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.DeleteRunRequest.SerializeToString,
+            slcolm_dot_coordinator_dot_v1_dot_coordinator__pb2.DeleteRunResponse.FromString,
             options,
             channel_credentials,
             insecure,
