@@ -24,12 +24,14 @@ from google.protobuf import json_format
 from sqlalchemy.exc import SQLAlchemyError
 
 from slcolm.coordinator.v1 import coordinator_pb2
+from slcolm_services.coordinator.at_work import AtWork
 from slcolm_services.coordinator.context import StageContext, Tools
 from slcolm_services.coordinator.deletion import Deletion, Freed
 from slcolm_services.coordinator.measures import CoordinatorMeasures
 from slcolm_services.coordinator.presence import Presence, presence
 from slcolm_services.coordinator.records import StageResult
 from slcolm_services.coordinator.runs import (
+    ENDED,
     WORKFLOW,
     Progress,
     Runs,
@@ -71,6 +73,7 @@ class Engine:
         self._progress: dict[str, Progress] = {}
         self._cancelled: set[str] = set()
         self._closed = False
+        self._at_work = AtWork()
         self._stopping = threading.Event()
         self._name = uuid.uuid4().hex
         # Kept to the end of the process: what it holds lets go when nobody refers to it.
@@ -113,7 +116,8 @@ class Engine:
         def sequence(
             attempt_id: str, spec: dict[str, Any], traceparent: str = ""
         ) -> dict[str, Any]:
-            outcome = self._run_sequence(attempt_id, spec, traceparent)
+            with self._at_work.working(attempt_id):
+                outcome = self._run_sequence(attempt_id, spec, traceparent)
             self._count_end(attempt_id, "failed" if "failed" in outcome else "succeeded")
             return outcome
 
@@ -149,6 +153,7 @@ class Engine:
             try:
                 own.hold()
                 self._take_over(own)
+                self._take_up_lost()
                 self._notice_cancelled()
                 self._looked_at = time.monotonic()
             except Exception as error:  # noqa: BLE001  the next round may find the database again
@@ -163,6 +168,12 @@ class Engine:
                     # Only what still is that executor's: who asks second gets nothing.
                     taken = DBOS._recover_pending_workflows([name])  # noqa: SLF001  as DBOS's own server does
                     _log.info("runs taken over", count=len(taken))
+
+    def _take_up_lost(self) -> None:
+        """Queue again what this process was working on when the database failed."""
+        for attempt_id in self._at_work.lost(self._runs.worked_on_by(self._name)):
+            DBOS.resume_workflow(attempt_id, queue_name=_QUEUE)
+            _log.info("run taken up again", run_id=_run_of(attempt_id))
 
     def _notice_cancelled(self) -> None:
         with self._lock:
@@ -231,6 +242,23 @@ class Engine:
             RunNotFound: There is no such run.
         """
         return self._runs.get_run(run_id)
+
+    def watched(self, run_id: str) -> coordinator_pb2.Run:
+        """Describe a run to who waits for its end.
+
+        Raises:
+            RunNotFound: There is no such run.
+            SlcolmError: Nothing becomes of it for a reason that the run database cannot take: why.
+        """
+        run = self.get(run_id)
+        if run.state not in ENDED:
+            trouble = self._at_work.trouble(self._runs.attempts(run_id)[-1].workflow_id)
+            if trouble is not None:
+                raise type(trouble)(
+                    f"{trouble.message}; run {run_id} goes on when that is no longer so",
+                    metadata={"run_id": run_id},
+                )
+        return run
 
     def all_runs(self) -> list[coordinator_pb2.Run]:
         """Describe every run, newest first."""
@@ -343,7 +371,7 @@ class Engine:
                     raise Cancelled(f"run {attempt_id} was cancelled")
                 self._progress[attempt_id] = Progress(name, done, total, message)
 
-        run_id = attempt_id.split(".", maxsplit=1)[0]
+        run_id = _run_of(attempt_id)
         start = time.monotonic()
         with (
             structlog.contextvars.bound_contextvars(run_id=run_id, stage=name),
@@ -379,3 +407,7 @@ class Engine:
                 self.measures.stage_seconds.labels(name).observe(took)
             _log.info("stage done", reused=result.reused)
             return {"result": result.to_json(), "seconds": took}
+
+
+def _run_of(attempt_id: str) -> str:
+    return attempt_id.split(".", maxsplit=1)[0]

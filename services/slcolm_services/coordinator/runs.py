@@ -137,6 +137,13 @@ class Runs:
         )
         return {status.executor_id for status in working}
 
+    def worked_on_by(self, worker: str) -> set[str]:
+        """Attempts that a coordinator is working on, as the database has it."""
+        working = self._workflows.list_workflows(
+            name=WORKFLOW, status=["PENDING"], load_input=False, load_output=False
+        )
+        return {status.workflow_id for status in working if status.executor_id == worker}
+
     def is_cancelled(self, attempt_id: str) -> bool:
         """Whether an attempt was cancelled, by whomever."""
         found = self._workflows.list_workflows(

@@ -142,7 +142,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         del context
         previous = None
         while True:
-            run = await asyncio.to_thread(self._engine.get, request.run_id)
+            run = await asyncio.to_thread(self._engine.watched, request.run_id)
             if run != previous:
                 yield coordinator_pb2.WatchRunResponse(run=run)
             if run.state in ENDED:

@@ -110,6 +110,8 @@ class Database:
             sqlalchemy.exc.SQLAlchemyError: It failed.
         """
         opened: Future[None] = Future()
+        # Who is told to stop meanwhile gives up waiting; the thread has its say all the same.
+        opened.set_running_or_notify_cancel()
         self._thread = threading.Thread(
             target=self._live, args=(work, opened), name="ledger", daemon=True
         )

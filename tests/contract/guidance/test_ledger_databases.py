@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from slcolm_services.errors import BudgetExhausted, ConfigInvalid
+from slcolm_services.guidance.database import Database
 from slcolm_services.guidance.entries import Answer, Asked, Claim, Claimed, Settlement, Wait
 from slcolm_services.guidance.ledger import Ledger
 from slcolm_services.guidance.tables import CLAIMS, HOLDERS
@@ -378,3 +380,30 @@ def test_a_ledger_of_a_later_form_is_left_alone(ledger_url: str) -> None:
     asyncio.run(write())
     with pytest.raises(ConfigInvalid, match="form 99"):
         asyncio.run(read())
+
+
+def test_an_opening_that_is_given_up_ends_without_a_word(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a service is told to stop while it starts."""
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def work(connection: sa.Connection) -> None:
+        del connection
+        begun.set()
+        go_on.wait()
+
+    async def scenario() -> None:
+        database = Database(ledger_url, lambda _: None, tick_seconds=60.0, patience_seconds=60.0)
+        opening = asyncio.create_task(database.open(work))
+        await asyncio.to_thread(begun.wait)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        go_on.set()
+        await database.close(lambda _: None)
+
+    asyncio.run(scenario())
+    assert failed == []
