@@ -54,6 +54,10 @@ class AtWork:
         """
         with self._lock:
             missing = pending - self._active
+            # What has ended, or is another process's by now, is no trouble of this one.
+            self._troubles = {
+                name: self._troubles[name] for name in self._troubles if name in pending
+            }
             self._missed = {name: self._missed.get(name, 0) + 1 for name in missing}
             found = [name for name, looks in self._missed.items() if looks >= _LOOKS]
         for name in found:
@@ -65,6 +69,12 @@ class AtWork:
         with self._lock:
             since, error = self._troubles.get(attempt_id, (float("inf"), None))
         return error if time.monotonic() - since > _PATIENCE_SECONDS else None
+
+    def failing(self) -> SlcolmError | None:
+        """What the database last refused to take; None where nothing is lost."""
+        with self._lock:
+            errors = [error for _, error in self._troubles.values()]
+        return errors[-1] if errors else None
 
     def _note(self, attempt_id: str, error: SlcolmError | None) -> None:
         found = error or Unavailable("the run database does not take what was done")

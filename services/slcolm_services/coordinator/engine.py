@@ -137,11 +137,15 @@ class Engine:
         ).start()
 
     async def check(self) -> None:
-        """Go on where the database was read not long ago, and its file is still there.
+        """Go on where the database was read not long ago, refuses nothing, and is still there.
 
         Raises:
             Unavailable: It does not answer, or its file is gone.
+            StorageFull: Its disk is full.
+            StorageRefused: It may not be written to.
         """
+        if (error := self._at_work.failing()) is not None:
+            raise error
         if self._file is not None:
             self._file.check()
         if time.monotonic() - self._looked_at > _SILENT_SECONDS:
