@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 import tomli_w
 from support.annals import Data
 from support.postgres import NoPostgres, cluster
+from support.wall_clock import NoFakeTime, WallClock
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_client import Client
@@ -43,7 +45,7 @@ class Coordinator:
         return [(line["run_id"], line["stage"]) for line in lines if line["event"] == event]
 
 
-Start = Callable[[], Coordinator]
+Start = Callable[..., Coordinator]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def start(
     command = [sys.executable, "-m", "slcolm_services", "serve", "--role", "coordinator"]
     with ExitStack() as stack:
 
-        def spawn() -> Coordinator:
+        def spawn(**environment: str) -> Coordinator:
             log = tmp_path / f"{time.monotonic_ns()}.log"
             stderr = stack.enter_context(log.open("w", encoding="utf-8"))
             process = subprocess.Popen(
@@ -79,6 +81,7 @@ def start(
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                env={**os.environ, **environment},
             )
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -88,6 +91,10 @@ def start(
             return Coordinator(process, address, log)
 
         yield spawn
+
+
+def _has_begun(coordinator: Coordinator, run_id: str, stage: str) -> bool:
+    return (run_id, stage) in coordinator.stages("stage started")
 
 
 def _until(condition: Callable[[], object]) -> None:
@@ -157,3 +164,22 @@ def test_a_run_is_cancelled_through_a_coordinator_that_does_not_work_on_it(
         assert client.cancel_run(run_id).state == coordinator_pb2.RUN_STATE_CANCELLED
     _until(lambda: first.stages("stage failed"))
     assert len(first.stages("stage started")) == len(first.stages("stage done")) + 1
+
+
+def test_a_clock_that_jumps_changes_nothing(start: Start, data: Data, tmp_path: Path) -> None:
+    """Days ahead, days back and a year ahead, in the middle of stages."""
+    try:
+        clock = WallClock(tmp_path / "offset")
+    except NoFakeTime as problem:
+        pytest.skip(str(problem))
+    coordinator = start(**clock.environment)
+    with Client(coordinator.address) as client:
+        run_id = client.create_run(data.spec(client, seed=42)).id
+        for stage, days in (("train", 2), ("index", -2), ("guide", 400)):
+            _until(partial(_has_begun, coordinator, run_id, stage))
+            clock.jump(days * 86_400)
+        *_, last = client.watch_run(run_id, timeout_seconds=_PATIENCE_SECONDS)
+    assert last.state == coordinator_pb2.RUN_STATE_SUCCEEDED, last.error.message
+    started = Counter(coordinator.stages("stage started"))
+    assert len(started) == 9
+    assert set(started.values()) == {1}

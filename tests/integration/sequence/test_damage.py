@@ -18,10 +18,8 @@ import psutil
 import pytest
 from support.annals import Data
 from support.disks import CannotMount, fill, read_only, small_disk
-from support.wall_clock import NoFakeTime, WallClock
 
 _PATIENCE_SECONDS = 240.0
-_DAY = 86_400
 
 
 class Command:
@@ -111,10 +109,15 @@ def undisturbed(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return result_of(Command(data, tmp_path_factory.mktemp("undisturbed")).complete())
 
 
-def is_completed(command: Command, undisturbed: Mapping[str, Any]) -> None:
-    """The same command again ends well, with the same result, and no stage was done twice."""
+def is_completed(command: Command, undisturbed: Mapping[str, Any], *, in_flight: str = "") -> None:
+    """The same command again ends well, with the same result, and no stage was done twice.
+
+    The stage in flight may have been done when its end could not be recorded any more.
+    """
     assert result_of(command.complete()) == undisturbed
-    assert set(command.stages("stage done").values()) == {1}
+    done = command.stages("stage done")
+    assert done.pop(in_flight, 1) in (1, 2)
+    assert set(done.values()) == {1}
     assert (command.out / "model" / "manifest.json").is_file()
 
 
@@ -124,7 +127,7 @@ def test_a_killed_tree_is_no_loss(
 ) -> None:
     with command.begun() as process:
         command.wait_for(stage, process)
-    is_completed(command, undisturbed)
+    is_completed(command, undisturbed, in_flight=stage)
 
 
 def test_a_killed_command_can_be_given_again_at_once(
@@ -136,24 +139,8 @@ def test_a_killed_command_can_be_given_again_at_once(
         services = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        is_completed(command, undisturbed)
+        is_completed(command, undisturbed, in_flight="predict")
         assert not [service for service in services if service.is_running()]
-
-
-def test_a_clock_that_jumps_changes_nothing(
-    command: Command, undisturbed: dict[str, Any], tmp_path: Path
-) -> None:
-    try:
-        clock = WallClock(tmp_path / "offset")
-    except NoFakeTime as problem:
-        pytest.skip(str(problem))
-    with command.begun(**clock.environment) as process:
-        for stage, days in (("train", 2), ("index", -2), ("guide", 400)):
-            command.wait_for(stage, process)
-            clock.jump(days * _DAY)
-        stdout, stderr = process.communicate(timeout=_PATIENCE_SECONDS)
-    assert process.returncode == 0, stderr
-    assert result_of(json.loads(stdout)) == undisturbed
 
 
 def fails(command: Command, damage: Callable[[], object]) -> dict[str, Any]:
@@ -180,16 +167,16 @@ def test_a_disk_that_becomes_read_only_is_named(
     stack = read_only(command.home)
     error = fails(command, stack.__enter__)
     stack.__exit__(None, None, None)
-    assert "read-only" in json.dumps(error).lower()
-    is_completed(command, undisturbed)
+    assert error["error"]["reason"] == "STORAGE_REFUSED"
+    is_completed(command, undisturbed, in_flight="train")
 
 
 def test_a_disk_that_is_full_is_named(command: Command, undisturbed: dict[str, Any]) -> None:
     try:
         with small_disk(command.home, mib=400) as disk:
             error = fails(command, lambda: fill(disk / "ballast"))
-            assert "full" in json.dumps(error).lower()
+            assert error["error"]["reason"] == "STORAGE_FULL"
             (disk / "ballast").unlink()
-            is_completed(command, undisturbed)
+            is_completed(command, undisturbed, in_flight="train")
     except CannotMount as problem:
         pytest.skip(str(problem))
