@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_services.coordinator.at_work import AtWork
-from slcolm_services.coordinator.context import StageContext, Tools
+from slcolm_services.coordinator.context import Tools
 from slcolm_services.coordinator.deletion import Deletion, Freed
 from slcolm_services.coordinator.measures import CoordinatorMeasures
 from slcolm_services.coordinator.presence import Presence, presence
@@ -33,26 +33,22 @@ from slcolm_services.coordinator.records import StageResult
 from slcolm_services.coordinator.runs import (
     ENDED,
     WORKFLOW,
-    Progress,
     Runs,
     database_error,
-    encode_status,
     spec_of,
     state_name,
 )
-from slcolm_services.coordinator.stages import STAGE_NAMES, run_stage
+from slcolm_services.coordinator.stages import STAGE_NAMES
+from slcolm_services.coordinator.worker import Worker, run_of
 from slcolm_services.errors import (
     ArtifactNotFound,
-    Cancelled,
     InvalidInput,
     RunNotReady,
-    SlcolmError,
     Unavailable,
 )
 from slcolm_services.runtime import tracing
 from slcolm_services.runtime.database import make_folder_of, sqlite_file
 from slcolm_services.runtime.dependencies import SameFile
-from slcolm_services.runtime.status import status_of
 
 _log = structlog.get_logger(__name__)
 
@@ -70,9 +66,6 @@ class Engine:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._config = tools.config
-        self._progress: dict[str, Progress] = {}
-        self._cancelled: set[str] = set()
-        self._closed = False
         self._at_work = AtWork()
         self._stopping = threading.Event()
         self._name = uuid.uuid4().hex
@@ -80,10 +73,10 @@ class Engine:
         self._presence: Presence | None = None
         self._looked_at = time.monotonic()
         self._file: SameFile | None = None
-        self._lock = threading.Lock()
         self._workflow: Callable[..., dict[str, Any]] | None = None
-        self._runs = Runs(DBOS, self._progress_of)
-        self.measures = CoordinatorMeasures(self._runs.count_unfinished)
+        self.measures = CoordinatorMeasures(Runs(DBOS).count_unfinished)
+        self._worker = Worker(tools, self.measures)
+        self._runs = Runs(DBOS, self._worker.progress_of)
 
     def launch(self) -> None:
         """Open the database and go on with what was left unfinished.
@@ -118,7 +111,7 @@ class Engine:
         ) -> dict[str, Any]:
             with self._at_work.working(attempt_id):
                 outcome = self._run_sequence(attempt_id, spec, traceparent)
-            self._count_end(attempt_id, "failed" if "failed" in outcome else "succeeded")
+            self._worker.count_end(attempt_id, "failed" if "failed" in outcome else "succeeded")
             return outcome
 
         self._workflow = sequence
@@ -177,14 +170,12 @@ class Engine:
         """Queue again what this process was working on when the database failed."""
         for attempt_id in self._at_work.lost(self._runs.worked_on_by(self._name)):
             DBOS.resume_workflow(attempt_id, queue_name=_QUEUE)
-            _log.info("run taken up again", run_id=_run_of(attempt_id))
+            _log.info("run taken up again", run_id=run_of(attempt_id))
 
     def _notice_cancelled(self) -> None:
-        with self._lock:
-            active = set(self._progress) - self._cancelled
-        cancelled = {attempt for attempt in active if self._runs.is_cancelled(attempt)}
-        with self._lock:
-            self._cancelled |= cancelled
+        for attempt_id in self._worker.active():
+            if self._runs.is_cancelled(attempt_id):
+                self._worker.cancel(attempt_id)
 
     def close(self) -> None:
         """Stop working. Runs in progress go on when an engine is launched again."""
@@ -192,8 +183,7 @@ class Engine:
         # Stages in flight fail now, and must fail unrecorded; DBOS would log each with a trace.
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
         DBOS.destroy(workflow_completion_timeout_sec=0, destroy_registry=True)
-        with self._lock:
-            self._closed = True
+        self._worker.close()
 
     def create(self, spec: coordinator_pb2.RunSpec, request_id: str) -> coordinator_pb2.Run:
         """Start a run; the same request id returns the same run.
@@ -229,8 +219,7 @@ class Engine:
             RunEnded: It has ended.
         """
         run = self._runs.cancel_run(run_id)
-        with self._lock:
-            self._cancelled.add(self._runs.attempts(run_id)[-1].workflow_id)
+        self._worker.cancel(self._runs.attempts(run_id)[-1].workflow_id)
         self.measures.runs_ended.labels("cancelled").inc()
         return run
 
@@ -302,10 +291,6 @@ class Engine:
             name: digest for stage in run.stages for name, digest in stage.artifacts.items()
         }
 
-    def _progress_of(self, attempt_id: str) -> Progress | None:
-        with self._lock:
-            return self._progress.get(attempt_id)
-
     def _start(self, attempt_id: str, spec: coordinator_pb2.RunSpec) -> None:
         assert self._workflow is not None, "launch() comes first"  # noqa: S101
         with SetWorkflowID(attempt_id):
@@ -328,7 +313,7 @@ class Engine:
         for name in STAGE_NAMES:
             outcome = DBOS.run_step(
                 {"name": name},
-                self._run_stage,
+                self._worker.run_stage,
                 attempt_id,
                 name,
                 spec,
@@ -346,72 +331,3 @@ class Engine:
             if "seconds" in outcome:
                 seconds[name] = outcome["seconds"]
         return {"values": values}
-
-    def _count_end(self, attempt_id: str, state: str) -> None:
-        with self._lock:
-            # When the coordinator stops, its runs go on later; cancelled ones are counted already.
-            counts = not self._closed and attempt_id not in self._cancelled
-        if counts:
-            self.measures.runs_ended.labels(state).inc()
-
-    def _run_stage(
-        self,
-        attempt_id: str,
-        name: str,
-        spec: dict[str, Any],
-        *,
-        values: Mapping[str, str],
-        artifacts: Mapping[str, str],
-        seconds: Mapping[str, float],
-        traceparent: str = "",
-    ) -> dict[str, Any]:
-        """Run one stage. A failure is a value: DBOS would otherwise log it with its trace."""
-
-        def progress(done: int, total: int, message: str) -> None:
-            with self._lock:
-                if self._closed:
-                    raise Cancelled("the coordinator is stopping")
-                if attempt_id in self._cancelled:
-                    raise Cancelled(f"run {attempt_id} was cancelled")
-                self._progress[attempt_id] = Progress(name, done, total, message)
-
-        run_id = _run_of(attempt_id)
-        start = time.monotonic()
-        with (
-            structlog.contextvars.bound_contextvars(run_id=run_id, stage=name),
-            tracing.span(
-                f"stage {name}",
-                attributes={"slcolm.run_id": run_id, "slcolm.stage": name},
-                parent=tracing.continuing(traceparent),
-            ) as span,
-        ):
-            _log.info("stage started")
-            try:
-                progress(0, 0, "")
-                parsed = json_format.ParseDict(spec, coordinator_pb2.RunSpec())
-                context = StageContext(run_id, parsed, values, artifacts, progress, seconds)
-                result = run_stage(self._tools, name, context)
-            except SlcolmError as error:
-                _log.warning("stage failed", reason=error.reason)
-                span.fail(error.reason)
-                outcome = "cancelled" if isinstance(error, Cancelled) else "failed"
-                self.measures.stages.labels(name, outcome).inc()
-                return {"error": encode_status(status_of(error))}
-            except Exception as error:  # noqa: BLE001  it is logged and becomes the run's error
-                _log.exception("stage failed")
-                span.fail(type(error).__name__)
-                self.measures.stages.labels(name, "failed").inc()
-                return {"error": encode_status(status_of(error))}
-            finally:
-                with self._lock:
-                    self._progress.pop(attempt_id, None)
-            took = time.monotonic() - start
-            self.measures.stages.labels(name, "reused" if result.reused else "done").inc()
-            if not result.reused:
-                self.measures.stage_seconds.labels(name).observe(took)
-            _log.info("stage done", reused=result.reused)
-            return {"result": result.to_json(), "seconds": took}
-
-
-def _run_of(attempt_id: str) -> str:
-    return attempt_id.split(".", maxsplit=1)[0]

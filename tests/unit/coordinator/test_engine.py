@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,8 @@ def test_a_step_that_older_code_recorded_without_its_time_is_gone_on_from(
         return {"result": result} if name == "train" else {"result": result, "seconds": 2.0}
 
     monkeypatch.setattr(DBOS, "run_step", run_step)
-    engine = Engine.__new__(Engine)
+    nothing: Any = SimpleNamespace(config=None)
+    engine = Engine(nothing)
 
     outcome = engine._run_sequence("run.1", {})
 
