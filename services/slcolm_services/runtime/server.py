@@ -24,19 +24,17 @@ from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig
 from slcolm_services.runtime.dependencies import Dependency, Lookout
 from slcolm_services.runtime.exposure import refuse_exposed
-from slcolm_services.runtime.health import Health
-from slcolm_services.runtime.interceptors import (
+from slcolm_services.runtime.guards import (
     Admitted,
     Deadline,
-    Interceptor,
     Measured,
     Ready,
     errors_to_status,
     identified,
-    readable,
-    service_of,
     traced,
 )
+from slcolm_services.runtime.health import Health
+from slcolm_services.runtime.interceptors import Interceptor, readable, service_of
 from slcolm_services.runtime.metrics import Metrics
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.tls import server_credentials
