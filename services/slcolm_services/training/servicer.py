@@ -83,18 +83,22 @@ def check_encoder(name: str, config: TrainingConfig) -> None:
     if name in ("", BUILT_IN, RANDOM):
         return
     path = Path(name)
-    # transformers takes any name that is also a folder here for that folder.
-    if path.is_absolute() or name.startswith((".", "~")) or path.exists():
-        allowed = [Path(folder).resolve() for folder in config.encoder_dirs]
-        if any(path.resolve().is_relative_to(folder) for folder in allowed):
+    try:
+        # transformers takes any name that is also a folder here for that folder.
+        if path.exists() or path.is_absolute() or name.startswith((".", "~")):
+            allowed = [Path(folder).resolve() for folder in config.encoder_dirs]
+            if any(path.resolve().is_relative_to(folder) for folder in allowed):
+                return
+            problem = "is a path outside the folders that this service reads encoders from"
+        elif config.hub_encoders:
             return
-        problem = "is a path outside the folders that this service reads encoders from"
-    elif config.hub_encoders:
-        return
-    else:
-        problem = "names an encoder of the hub, which this service does not download from"
+        else:
+            problem = "names an encoder of the hub, which this service does not download from"
+    except (OSError, ValueError) as error:
+        problem = f"can be no name and no path: {getattr(error, 'strerror', None) or error}"
     raise ConfigInvalid(
-        f"encoder {name!r} {problem}", violations=[FieldViolation("options.encoder", problem)]
+        f"encoder {name[:200]!r} {problem}",
+        violations=[FieldViolation("options.encoder", problem)],
     )
 
 

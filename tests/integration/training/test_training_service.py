@@ -193,3 +193,9 @@ def test_the_hub_can_be_closed() -> None:
     check_encoder("org/bert", TrainingConfig())
     with pytest.raises(ConfigInvalid, match="hub"):
         check_encoder("org/bert", TrainingConfig(hub_encoders=False))
+
+
+@pytest.mark.parametrize("name", ["x" * 2000, "史" * 100, "./" + "x" * 300, "./a\0b"])
+def test_what_can_be_no_name_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="can be no name and no path"):
+        check_encoder(name, TrainingConfig(encoder_dirs=(str(tmp_path),)))
