@@ -71,7 +71,6 @@ def test_what_another_run_has_stays_and_the_rest_goes(
     again = finished(client, data.spec(client, seed=62))
     reused = {stage.name for stage in again.stages if stage.reused}
     assert "train" not in reused
-    assert again.model_revision == first.model_revision
     is_whole(client, again, text)
     # As after a deletion that was killed half-way.
     shutil.rmtree(home / "store" / "models" / again.model_revision)
