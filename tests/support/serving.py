@@ -10,7 +10,6 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
-from grpc_health.v1 import health_pb2
 
 from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from slcolm_client import Security, connect_aio
@@ -21,8 +20,6 @@ from slcolm_services.runtime.server import Server, Service
 Handler = Callable[[retrieval_pb2.GetIndexRequest, Any], Awaitable[retrieval_pb2.GetIndexResponse]]
 Serving = Callable[..., AbstractAsyncContextManager[Server]]
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVICE = retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"].full_name
 
 

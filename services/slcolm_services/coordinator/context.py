@@ -19,6 +19,8 @@ from slcolm_services.coordinator.records import Records
 from slcolm_services.runtime.store import ArtifactStore
 
 SPLITS = ("train", "dev", "test")
+DATASET_FIELDS = tuple(f"{split}_dataset" for split in SPLITS)
+"""Fields of a run's spec that name its data sets."""
 GUIDED_SPLITS = ("dev", "test")
 SOURCES = "sources.json"
 """Artifact that names the sources of answers, in order."""

@@ -13,6 +13,7 @@ import structlog
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.retrieval.v1 import retrieval_pb2
+from slcolm_services.coordinator.context import DATASET_FIELDS
 from slcolm_services.coordinator.peers import Peers
 from slcolm_services.coordinator.records import KIND as STAGES
 from slcolm_services.coordinator.records import StageResult
@@ -21,7 +22,6 @@ from slcolm_services.errors import ArtifactCorrupt, ArtifactNotFound, RemoteErro
 from slcolm_services.runtime.store import ArtifactStore
 
 _DATASETS, _MODELS, _INDEX = "datasets", "models", "index"
-_SPLITS = ("train_dataset", "dev_dataset", "test_dataset")
 
 _log = structlog.get_logger(__name__)
 
@@ -135,7 +135,7 @@ class Deletion:
 
 
 def _data_of(spec: coordinator_pb2.RunSpec) -> frozenset[str]:
-    return frozenset(getattr(spec, name) for name in _SPLITS)
+    return frozenset(getattr(spec, name) for name in DATASET_FIELDS)
 
 
 def _belongings_of(result: StageResult) -> frozenset[Belonging]:

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -35,11 +35,12 @@ from slcolm_services.coordinator.runs import (
     WORKFLOW,
     Runs,
     database_error,
+    run_of,
     spec_of,
     state_name,
 )
 from slcolm_services.coordinator.stages import STAGE_NAMES
-from slcolm_services.coordinator.worker import Worker, run_of
+from slcolm_services.coordinator.worker import Worker
 from slcolm_services.errors import (
     ArtifactNotFound,
     InvalidInput,
@@ -149,26 +150,27 @@ class Engine:
         while not self._stopping.is_set():
             try:
                 own.hold()
-                self._take_over(own)
-                self._take_up_lost()
+                pending = self._runs.pending()
+                self._take_up_lost(pending.pop(self._name, set()))
+                self._take_over(own, pending)
                 self._notice_cancelled()
                 self._looked_at = time.monotonic()
             except Exception as error:  # noqa: BLE001  the next round may find the database again
                 _log.warning("coordinators not looked at", error=type(error).__name__)
             self._stopping.wait(_WATCH_SECONDS)
 
-    def _take_over(self, own: Presence) -> None:
-        """Queue again what coordinators that are no more were working on."""
-        for name in self._runs.workers() - {self._name}:
+    def _take_over(self, own: Presence, others: Iterable[str]) -> None:
+        """Queue again what those of the other coordinators that are no more were working on."""
+        for name in others:
             with own.of_dead(name) as dead:
                 if dead:
                     # Only what still is that executor's: who asks second gets nothing.
                     taken = DBOS._recover_pending_workflows([name])  # noqa: SLF001  as DBOS's own server does
                     _log.info("runs taken over", count=len(taken))
 
-    def _take_up_lost(self) -> None:
+    def _take_up_lost(self, pending: set[str]) -> None:
         """Queue again what this process was working on when the database failed."""
-        for attempt_id in self._at_work.lost(self._runs.worked_on_by(self._name)):
+        for attempt_id in self._at_work.lost(pending):
             DBOS.resume_workflow(attempt_id, queue_name=_QUEUE)
             _log.info("run taken up again", run_id=run_of(attempt_id))
 

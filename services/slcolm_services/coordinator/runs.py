@@ -117,7 +117,7 @@ class Runs:
         """Describe every run, newest first."""
         attempts: dict[str, list[Any]] = {}
         for status in self._workflows.list_workflows(name=WORKFLOW):
-            attempts.setdefault(status.workflow_id.split(".")[0], []).append(status)
+            attempts.setdefault(run_of(status.workflow_id), []).append(status)
         runs = [self._describe(run_id, part) for run_id, part in attempts.items()]
         return sorted(runs, key=lambda run: run.create_time.ToNanoseconds(), reverse=True)
 
@@ -130,19 +130,17 @@ class Runs:
             counts[state_name(_UNFINISHED[status.status])] += 1
         return counts
 
-    def workers(self) -> set[str]:
-        """Names of the coordinators that runs are being worked on by, as the database has it."""
-        working = self._workflows.list_workflows(
-            name=WORKFLOW, status=["PENDING"], load_input=False, load_output=False
-        )
-        return {status.executor_id for status in working}
+    def pending(self) -> dict[str, set[str]]:
+        """Attempts that are being worked on, by the name of the coordinator that does so.
 
-    def worked_on_by(self, worker: str) -> set[str]:
-        """Attempts that a coordinator is working on, as the database has it."""
-        working = self._workflows.list_workflows(
+        That is what the database has: a coordinator may be dead, or have lost an attempt.
+        """
+        found: dict[str, set[str]] = {}
+        for status in self._workflows.list_workflows(
             name=WORKFLOW, status=["PENDING"], load_input=False, load_output=False
-        )
-        return {status.workflow_id for status in working if status.executor_id == worker}
+        ):
+            found.setdefault(status.executor_id, set()).add(status.workflow_id)
+        return found
 
     def is_cancelled(self, attempt_id: str) -> bool:
         """Whether an attempt was cancelled, by whomever."""
@@ -288,6 +286,11 @@ def database_error(error: SQLAlchemyError) -> ConfigInvalid:
 def state_name(state: coordinator_pb2.RunState) -> str:
     """A state in a word, such as `failed`."""
     return coordinator_pb2.RunState.Name(state).removeprefix("RUN_STATE_").lower()
+
+
+def run_of(attempt_id: str) -> str:
+    """The run that an attempt is one at."""
+    return attempt_id.split(".", maxsplit=1)[0]
 
 
 def spec_of(attempt: Any) -> coordinator_pb2.RunSpec:

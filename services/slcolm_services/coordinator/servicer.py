@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from slcolm.coordinator.v1 import coordinator_pb2, coordinator_pb2_grpc
 from slcolm_services.coordinator.asking import providers_of
-from slcolm_services.coordinator.context import Tools
+from slcolm_services.coordinator.context import DATASET_FIELDS, Tools
 from slcolm_services.coordinator.engine import Engine
 from slcolm_services.coordinator.online import predict
 from slcolm_services.coordinator.runs import ENDED
@@ -28,7 +28,6 @@ from slcolm_services.runtime.wire import check_batch, schema_from_wire
 Context: TypeAlias = "grpc.aio.ServicerContext[Message, Message]"
 
 _CHUNK_BYTES = 1024 * 1024
-_SPLITS = ("train_dataset", "dev_dataset", "test_dataset")
 
 
 class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
@@ -72,7 +71,7 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         del context
         spec = request.spec
         schema_from_wire(spec.schema, "spec.schema")
-        for field in _SPLITS:
+        for field in DATASET_FIELDS:
             digest = getattr(spec, field)
             if not digest:
                 raise InvalidInput(

@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_services.coordinator.context import StageContext, Tools
 from slcolm_services.coordinator.measures import CoordinatorMeasures
-from slcolm_services.coordinator.runs import Progress, encode_status
+from slcolm_services.coordinator.runs import Progress, encode_status, run_of
 from slcolm_services.coordinator.stages import run_stage
 from slcolm_services.errors import Cancelled, SlcolmError
 from slcolm_services.runtime import tracing
@@ -144,8 +144,3 @@ class Worker:
             if attempt_id in self._cancelled:
                 raise Cancelled(f"run {attempt_id} was cancelled")
             self._progress[attempt_id] = progress
-
-
-def run_of(attempt_id: str) -> str:
-    """The run that an attempt is one at."""
-    return attempt_id.split(".", maxsplit=1)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from slcolm_services.corpus.files import replacing
 from slcolm_services.errors import (
     ArtifactCorrupt,
     ArtifactNotFound,
@@ -152,14 +152,12 @@ class Registry:
         return self._config.cache_dir / "default-model"
 
     def _remember(self, revision: str) -> None:
-        partial = self._memory.with_name(f".{self._memory.name}.{os.getpid()}")
         try:
-            partial.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(revision, encoding="ascii")
-            partial.replace(self._memory)
-        except OSError as error:
+            with replacing(self._memory) as file:
+                file.write(revision)
+        except SlcolmError as error:
             # It serves; only the next process will have to be told.
-            _log.warning("the default model is not remembered", error=error.strerror)
+            _log.warning("the default model is not remembered", error=error.message)
 
     def _keep(self, model: LoadedModel) -> LoadedModel:
         with self._models_lock:

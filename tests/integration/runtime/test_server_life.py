@@ -10,10 +10,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from support.health import NOT_SERVING, SERVING, states
 from support.serving import (
-    NOT_SERVING,
     SERVICE,
-    SERVING,
     Serving,
     answer,
     details,
@@ -112,26 +111,19 @@ async def watch(server: Server, service: str = "") -> AsyncIterator[int]:
             yield response.status
 
 
-async def check(server: Server, service: str) -> int:
-    async with grpc.aio.insecure_channel(server.address) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        response = await stub.Check(health_pb2.HealthCheckRequest(service=service))
-        return int(response.status)
-
-
 def test_readiness_follows_loading_and_liveness_does_not(serving: Serving) -> None:
     async def scenario() -> None:
         async with serving(answer, load=False) as server:
-            assert [await check(server, n) for n in ("", SERVICE)] == [NOT_SERVING] * 2
-            assert await check(server, "liveness") == SERVING
+            assert await states(server.address, "", SERVICE) == [NOT_SERVING] * 2
+            assert await states(server.address, "liveness") == [SERVING]
             async with stub_of(server, plain=True) as stub:
                 error = await failure(stub)
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert details(error)["ErrorInfo"].reason == "SERVICE_UNAVAILABLE"
             await server.load()
-            assert [await check(server, n) for n in ("", SERVICE)] == [SERVING] * 2
+            assert await states(server.address, "", SERVICE) == [SERVING] * 2
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await check(server, "unknown")
+                await states(server.address, "unknown")
             assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
     asyncio.run(scenario())

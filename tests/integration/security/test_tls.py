@@ -16,7 +16,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 from support.certificates import Authority, Pair, replace
-from support.serving import SERVING, answer, failure, get, serve, stub_of
+from support.health import SERVING
+from support.serving import answer, failure, get, serve, stub_of
 
 from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from slcolm_client import InvalidArgument, Security, call, connect

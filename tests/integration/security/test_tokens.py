@@ -14,7 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from structlog.testing import capture_logs
 from support.certificates import replace
-from support.serving import SERVICE, SERVING, answer, details, failure, get, serve, stub_of
+from support.health import SERVING
+from support.serving import SERVICE, answer, details, failure, get, serve, stub_of
 
 from slcolm.retrieval.v1 import retrieval_pb2_grpc
 from slcolm_client import Security

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -34,23 +33,22 @@ class Command:
         self._arguments += ["--home", str(self.home), "--out", str(self.out)]
 
     @contextmanager
-    def begun(self, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    def begun(self) -> Iterator[subprocess.Popen[str]]:
         """The command at work; its processes are gone afterwards."""
         with subprocess.Popen(
             [sys.executable, "-m", "slcolm_services", *self._arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment},
         ) as process:
             try:
                 yield process
             finally:
                 kill_tree(process)
 
-    def complete(self, **environment: str) -> dict[str, Any]:
+    def complete(self) -> dict[str, Any]:
         """Run it to its end; returns the report."""
-        with self.begun(**environment) as process:
+        with self.begun() as process:
             stdout, stderr = process.communicate(timeout=_PATIENCE_SECONDS)
         assert process.returncode == 0, stderr
         found: dict[str, Any] = json.loads(stdout)
