@@ -6,18 +6,18 @@ import asyncio
 import secrets
 import statistics
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from rich.markup import escape
 
+from slcolm_services.cli.guide_work import opened_guidance
 from slcolm_services.cli.guided_json import as_line, recording_json
 from slcolm_services.cli.options import (
     budget_options,
-    default_home,
     existing_file,
     guidance_options,
     omit_option,
@@ -33,18 +33,15 @@ from slcolm_services.corpus.jsonl import read_documents
 from slcolm_services.corpus.printable import printable, printable_line
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
-from slcolm_services.embedded import ledger_url
 from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput, NotFound, SlcolmError
-from slcolm_services.guidance.config import REPLAY
+from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem, PromptOptions
 from slcolm_services.guidance.outcome import Outcome
-from slcolm_services.guidance.service import build_guidance
 from slcolm_services.guidance.usage import RunBudget
-from slcolm_services.runtime.config import Secret
-from slcolm_services.runtime.database import make_folder_of
 
 _CommandT = TypeVar("_CommandT", bound=Callable[..., Any])
+_T = TypeVar("_T")
 
 _SHOWN_FAILURES = 10
 
@@ -53,7 +50,6 @@ _SHOWN_FAILURES = 10
 class _Work:
     """What is to be done."""
 
-    guidance: Guidance
     items: list[GuideItem]
     schema: TaskSchema
     options: PromptOptions
@@ -180,17 +176,12 @@ def guide(
     config = configure(config_path, **options).guidance
     if out and not dry_run:
         check_writable(out)
-    place = "sqlite://"
-    if config.provider not in ("offline", REPLAY):
-        place = ledger_url(default_home())
-        make_folder_of(place)
-    guidance = build_guidance(replace(config, ledger_url=Secret(place)))
-    work = _Work(guidance, items, schema, how, samples)
+    work = _Work(items, schema, how, samples)
     if dry_run:
-        asyncio.run(_opened(work, lambda: _preview(work, show, as_json=as_json)))
+        asyncio.run(_opened(config, lambda it: _preview(it, work, show, as_json=as_json)))
         return
     budget = RunBudget(max_calls, max_tokens, max_cost)
-    answers = asyncio.run(_opened(work, lambda: _guide(work, budget, timeout_seconds)))
+    answers = asyncio.run(_opened(config, lambda it: _guide(it, work, budget, timeout_seconds)))
     if _deliver(answers, true, out, as_json=as_json):
         click.get_current_context().exit(1)
 
@@ -217,16 +208,13 @@ def _gold_of(documents: Sequence[Document], path: Path, schema: TaskSchema) -> d
     return gold
 
 
-async def _opened(work: _Work, do: Callable[[], Any]) -> Any:
-    await work.guidance.open()
-    try:
-        return await do()
-    finally:
-        await work.guidance.close()
+async def _opened(config: GuidanceConfig, do: Callable[[Guidance], Awaitable[_T]]) -> _T:
+    async with opened_guidance(config) as guidance:
+        return await do(guidance)
 
 
 async def _guide(
-    work: _Work, budget: RunBudget, timeout_seconds: float
+    guidance: Guidance, work: _Work, budget: RunBudget, timeout_seconds: float
 ) -> list[tuple[int, GuideItem, Outcome]]:
     """Every sample of every text."""
     answers = []
@@ -234,7 +222,7 @@ async def _guide(
     run_id = f"guide-{secrets.token_hex(6)}"
     with progress_bar("guiding", len(work.items) * work.samples) as advance:
         for sample in range(work.samples):
-            outcomes = await work.guidance.guide(
+            outcomes = await guidance.guide(
                 work.items,
                 work.schema,
                 timeout_seconds=timeout_seconds,
@@ -311,14 +299,14 @@ def _print_summary(
             stderr.print(f"  and {len(failures) - _SHOWN_FAILURES} more (--json lists all)")
 
 
-async def _preview(work: _Work, show: str | None, *, as_json: bool) -> None:
+async def _preview(guidance: Guidance, work: _Work, show: str | None, *, as_json: bool) -> None:
     """Tell what would be sent: prompts, tokens, cost at worst, what is left out."""
-    info = work.guidance.provider()
+    info = guidance.provider()
     names = [item.prediction.id for item in work.items]
     if show is not None and show not in names:
         raise NotFound(f"there is no text {show!r} in the file", metadata={"id": show})
     samples = [
-        await work.guidance.render(work.items, work.schema, "", work.options, sample=sample)
+        await guidance.render(work.items, work.schema, "", work.options, sample=sample)
         for sample in range(work.samples)
     ]
     rendered = [prompt for sample in samples for prompt in sample]

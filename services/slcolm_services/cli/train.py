@@ -18,7 +18,7 @@ from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.model.folder import CARD_FILE
-from slcolm_services.training.options import TrainOptions
+from slcolm_services.training.options import LINEAR, RATE_COURSES, TrainOptions
 from slcolm_services.training.progress import OnProgress, Progress
 from slcolm_services.training.train import TrainedModel
 from slcolm_services.training.train import train as train_model
@@ -35,7 +35,15 @@ _PLAIN_SECONDS = 15.0
     "silver_path",
     type=existing_file,
     default=None,
-    help="Data annotated by models, as `slcolm label` writes them, to learn from beside --train.",
+    help="Data annotated by models, as `slcolm label` and `slcolm annotate` write them, to learn "
+    "from beside --train.",
+)
+@click.option(
+    "--schedule",
+    default="",
+    metavar="NAME[:PARAMETER]",
+    help="How --silver and --train are blended over the epochs, for example cosine or sigmoid:8 "
+    "(`slcolm schedules`); without it every epoch has all of --train and as much of --silver.",
 )
 @click.option(
     "--out",
@@ -56,6 +64,13 @@ _PLAIN_SECONDS = 15.0
 @click.option(
     "--learning-rate", "--lr", "learning_rate", type=float, default=None, help="Peak learning rate."
 )
+@click.option(
+    "--rate-course",
+    type=click.Choice(RATE_COURSES),
+    default=LINEAR,
+    show_default=True,
+    help="Warm-up and linear fall; constant; or x 0.95 after each epoch.",
+)
 @click.option("--patience", type=click.IntRange(min=1), default=None, help="Epochs without gain.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed."
@@ -67,11 +82,13 @@ def train(
     train_path: Path,
     dev_path: Path,
     silver_path: Path | None,
+    schedule: str,
     output: Path,
     encoder: str,
     epochs: int | None,
     batch_size: int | None,
     learning_rate: float | None,
+    rate_course: str,
     patience: int | None,
     seed: int,
     as_json: bool,
@@ -82,12 +99,23 @@ def train(
     command again goes on where an interrupted one stopped.
 
     \b
-    Example:
+    Examples:
       slcolm train --task task.yaml --train train.jsonl --dev dev.jsonl --out model/
+      slcolm train --task task.yaml --train train.jsonl --dev dev.jsonl \\
+        --silver annotated.jsonl --schedule cosine --out model/
     """
     schema = read_schema(task)
     checkpoints = output.with_name(f"{output.name}.checkpoints")
-    options = TrainOptions(encoder, epochs, batch_size, learning_rate, seed, patience)
+    options = TrainOptions(
+        encoder,
+        epochs,
+        batch_size,
+        learning_rate,
+        seed,
+        patience,
+        schedule=schedule,
+        rate_course=rate_course,
+    )
     with _Watch() as on_progress:
         model = train_model(
             read_any(train_path, schema),

@@ -14,12 +14,14 @@ class Entity:
         start: First code point, counted from 0.
         end: One past the last code point.
         prob: Calibrated probability in [0, 1]; None on gold data.
+        tier: How well an LLM's annotation is borne out, see `corpus.tiers`; empty elsewhere.
     """
 
     type: str
     start: int
     end: int
     prob: float | None = None
+    tier: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,14 @@ class Relation:
         head: Index into the document's entities.
         tail: Index into the document's entities.
         prob: Calibrated probability in [0, 1]; None on gold data.
+        tier: As of an entity.
     """
 
     type: str
     head: int
     tail: int
     prob: float | None = None
+    tier: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, order=True)

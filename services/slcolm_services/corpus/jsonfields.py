@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn, Self
 
 from slcolm_services.corpus.records import Findings, shown
@@ -250,6 +250,21 @@ class JsonFields:
             self._found.error(self._field(key), f"{shown(str(value))} is not in [0, 1]")
             return None
         return float(value)
+
+    def one_of(self, key: str, known: Sequence[str]) -> str:
+        """One of the known strings; the empty string where it is absent, null or wrong."""
+        value = self._value.get(key)
+        if value is None or value in known:
+            return value or ""
+        self._found.error(self._field(key), f"must be one of {', '.join(known)}")
+        return ""
+
+    def object(self, key: str) -> JsonFields | None:
+        """An object that must be there."""
+        value = self._required(key)
+        if value is None:
+            return None
+        return JsonFields.of(value, key, self._found, path=self._field(key))
 
     def objects(self, key: str) -> list[JsonFields | None]:
         """A list of objects that may be absent; None stands for each item that is no object."""

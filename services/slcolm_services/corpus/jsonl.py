@@ -5,14 +5,16 @@
      "relations": [{"type": "其他", "head": 0, "tail": 1}]}
 
 Offsets are code points of the text, half-open; head and tail are indexes into the entities.
-`entities` and `relations` may be left out. Either may carry `prob`, a probability in [0, 1].
+`entities` and `relations` may be left out. Either may carry `prob`, a probability in [0, 1], and
+`tier`, the quality of an LLM's annotation. A line may carry `origin`, an object that says where its
+annotation comes from: it is for people, and passed over.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
@@ -28,6 +30,7 @@ from slcolm_services.corpus.records import (
     failed,
 )
 from slcolm_services.corpus.schema import TaskSchema
+from slcolm_services.corpus.tiers import TIERS
 
 
 def read_documents(
@@ -49,8 +52,17 @@ def read_documents(
     return documents
 
 
-def write_documents(path: str | os.PathLike[str], docs: Iterable[Document]) -> None:
+def write_documents(
+    path: str | os.PathLike[str],
+    docs: Iterable[Document],
+    origins: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     """Write a native data file; it appears whole or not at all, an old one is replaced.
+
+    Args:
+        path: The file.
+        docs: The documents.
+        origins: Where annotations come from, by the document's id.
 
     Raises:
         DataInvalid: `read_documents` would refuse the file: an id is repeated, an offset or index
@@ -61,7 +73,7 @@ def write_documents(path: str | os.PathLike[str], docs: Iterable[Document]) -> N
 
         def written() -> Iterator[Record]:
             for number, doc in enumerate(docs, 1):
-                line = format_line(doc)
+                line = format_line(doc, (origins or {}).get(doc.id))
                 record = _record(line, number, None)
                 if record.document is not None:
                     file.write(line + "\n")
@@ -82,21 +94,23 @@ def parse_line(line: str, schema: TaskSchema | None = None) -> Document:
     return record.document
 
 
-def format_line(doc: Document) -> str:
+def format_line(doc: Document, origin: Mapping[str, Any] | None = None) -> str:
     """Write one document as a line, without the line's end; Chinese stays as it is."""
-    value = {
+    value: dict[str, Any] = {
         "id": doc.id,
         "text": doc.text,
         "entities": [
-            {"type": entity.type, "start": entity.start, "end": entity.end} | _prob(entity.prob)
+            {"type": entity.type, "start": entity.start, "end": entity.end} | _quality(entity)
             for entity in doc.entities
         ],
         "relations": [
             {"type": relation.type, "head": relation.head, "tail": relation.tail}
-            | _prob(relation.prob)
+            | _quality(relation)
             for relation in doc.relations
         ],
     }
+    if origin is not None:
+        value["origin"] = dict(origin)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -122,7 +136,9 @@ def _document(value: Any, schema: TaskSchema | None, found: Findings) -> Documen
     fields = JsonFields.of(value, "document", found)
     if fields is None:
         return None
-    fields.only("id", "text", "entities", "relations")
+    fields.only("id", "text", "entities", "relations", "origin")
+    if fields.raw("origin") is not None:
+        fields.object("origin")
     name = fields.string("id")
     text = fields.string("text")
     entities = [_entity(item) for item in fields.objects("entities")]
@@ -149,22 +165,26 @@ def _document(value: Any, schema: TaskSchema | None, found: Findings) -> Documen
 def _entity(fields: JsonFields | None) -> Entity | None:
     if fields is None:
         return None
-    fields.only("type", "start", "end", "prob")
+    fields.only("type", "start", "end", "prob", "tier")
     kind, start, end = fields.string("type"), fields.integer("start"), fields.integer("end")
-    prob = fields.probability("prob")
-    return None if kind is None or start is None or end is None else Entity(kind, start, end, prob)
+    prob, tier = fields.probability("prob"), fields.one_of("tier", TIERS)
+    if kind is None or start is None or end is None:
+        return None
+    return Entity(kind, start, end, prob, tier)
 
 
 def _relation(fields: JsonFields | None) -> Relation | None:
     if fields is None:
         return None
-    fields.only("type", "head", "tail", "prob")
+    fields.only("type", "head", "tail", "prob", "tier")
     kind, head, tail = fields.string("type"), fields.integer("head"), fields.integer("tail")
-    prob = fields.probability("prob")
-    return (
-        None if kind is None or head is None or tail is None else Relation(kind, head, tail, prob)
-    )
+    prob, tier = fields.probability("prob"), fields.one_of("tier", TIERS)
+    if kind is None or head is None or tail is None:
+        return None
+    return Relation(kind, head, tail, prob, tier)
 
 
-def _prob(prob: float | None) -> dict[str, float]:
-    return {} if prob is None else {"prob": prob}
+def _quality(annotation: Entity | Relation) -> dict[str, float | str]:
+    """Probability and tier, where there are any."""
+    prob: dict[str, float | str] = {} if annotation.prob is None else {"prob": annotation.prob}
+    return prob | ({"tier": annotation.tier} if annotation.tier else {})

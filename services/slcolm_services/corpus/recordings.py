@@ -2,7 +2,8 @@
 
 A recording is one JSON object a line. Only `id`, `text` and `llm_raw` are always there, the last of
 them null where nobody answered; a line that is to be merged also holds the small model's
-prediction, and one that is to be scored the gold data. `slcolm guide` writes all of it.
+prediction, and one that is to be scored the gold data. `slcolm guide` writes all of it. In place of
+`text` there may be `tokens`: the text is then what they are with a space between them.
 """
 
 from __future__ import annotations
@@ -190,7 +191,7 @@ def _recording(line: _Value, number: int) -> Recording:
     entities, relations = line.get("llm_entities_parsed"), line.get("llm_relations_parsed")
     return Recording(
         id=line.need("id").text(),
-        text=line.need("text").text(),
+        text=_text(line),
         llm_raw=raw,
         prompt=prompt.text() if prompt else "",
         occurrence=occurrence.integer() if occurrence else 0,
@@ -204,6 +205,12 @@ def _recording(line: _Value, number: int) -> Recording:
         strict_llm_triples=strict.items(_listed_triple) if strict else None,
         line=number,
     )
+
+
+def _text(line: _Value) -> str:
+    """The sentence, or its tokens with a space between them."""
+    tokens = None if line.get("text") else line.get("tokens")
+    return " ".join(tokens.items(_Value.text)) if tokens else line.need("text").text()
 
 
 def _answer(line: _Value) -> tuple[str | None, bool]:

@@ -91,8 +91,8 @@ class TaskSchema:
     def problems(self) -> list[FieldViolation]:
         """What is wrong with the schema as a whole, each with its field; empty when it is right."""
         found = []
-        if not self.relation_types:
-            found.append(FieldViolation("relation_types", "at least one relation type is needed"))
+        if not self.entity_types and not self.relation_types:
+            found.append(FieldViolation("entity_types", "at least one type is needed"))
         for field, names in (
             ("entity_types", [kind.name for kind in self.entity_types]),
             ("relation_types", [kind.name for kind in self.relation_types]),

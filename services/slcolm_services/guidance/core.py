@@ -22,7 +22,7 @@ from slcolm_services.guidance.batch_store import Batch
 from slcolm_services.guidance.batches import Batches
 from slcolm_services.guidance.entries import Spending
 from slcolm_services.guidance.exchange import Exchange, request_digest
-from slcolm_services.guidance.items import Demonstration, GuideItem, Prompt, PromptOptions
+from slcolm_services.guidance.items import GuideItem, Prompt, PromptOptions
 from slcolm_services.guidance.ledger import Ledger
 from slcolm_services.guidance.measures import GuidanceMeasures
 from slcolm_services.guidance.outcome import Guided, Outcome, read_answer
@@ -236,8 +236,7 @@ class Guidance:
 
     async def annotate(
         self,
-        documents: Sequence[Document],
-        demonstrations: Sequence[Document],
+        items: Sequence[GuideItem],
         schema: TaskSchema,
         *,
         timeout_seconds: float,
@@ -247,12 +246,12 @@ class Guidance:
         sample: int = 0,
         run_id: str = "",
         budget: RunBudget | None = None,
+        on_done: Callable[[], None] = lambda: None,
     ) -> list[Outcome]:
         """Have each text annotated without an SLM; see `guide`.
 
         Args:
-            documents: Their texts are annotated.
-            demonstrations: Solved examples shown in every prompt.
+            items: Their texts are annotated, and their demonstrations shown; predictions are not.
             schema: The task.
             timeout_seconds: Items without an answer by then come out as errors.
             provider: Name of a provider; empty: the default one.
@@ -261,6 +260,7 @@ class Guidance:
             sample: Which answer to the same prompt: 0 is the first one.
             run_id: Run that the spending is booked on.
             budget: What the run may spend in all.
+            on_done: Called when an item is done, on the event loop.
 
         Raises:
             ProviderNotFound: There is no such provider.
@@ -276,17 +276,17 @@ class Guidance:
             budget=budget,
             timeout_seconds=timeout_seconds,
         )
-        examples = tuple(Demonstration(gold) for gold in demonstrations)
 
-        def job(document: Document) -> _Job:
-            bare = document.without_annotations()
+        def job(item: GuideItem) -> _Job:
+            bare = item.prediction.without_annotations()
+            examples = [demonstration.gold for demonstration in item.demonstrations]
             return _Job(
-                item=GuideItem(bare, examples),
-                build=lambda window: build_annotate(bare, demonstrations, schema, form, window),
+                item=GuideItem(bare, item.demonstrations),
+                build=lambda window: build_annotate(bare, examples, schema, form, window),
                 predicted=bare,
             )
 
-        return await self._outcomes([job(document) for document in documents], batch)
+        return await self._outcomes([job(item) for item in items], batch, on_done)
 
     async def submit_batch(
         self,

@@ -37,6 +37,9 @@ class MentionFinder:
         schema: Its entity labels are no part of a mention that the text has without them.
         repairs: Counts what had to be repaired: `mention_trimmed`, `script_variant`,
             `case_variant`, `spacing_variant`.
+
+    Attributes:
+        repaired: Mentions of the text that were looked for in other words.
     """
 
     def __init__(self, text: str, schema: TaskSchema, repairs: Counter[str] | None = None) -> None:
@@ -49,6 +52,7 @@ class MentionFinder:
         self._variants = 0
         self._places: dict[str, list[Span]] = {}
         self._grounded: dict[str, tuple[str | None, Counter[str]]] = {}
+        self.repaired: set[str] = set()
 
     def places(self, mention: str) -> list[Span]:
         """Where a mention stands, from left to right, script variants folded.
@@ -71,6 +75,8 @@ class MentionFinder:
             self._grounded[written] = self._look_up(written)
         mention, repairs = self._grounded[written]
         self._repairs.update(repairs)
+        if mention is not None and repairs:
+            self.repaired.add(mention)
         return mention
 
     def _look_up(self, written: str) -> tuple[str | None, Counter[str]]:

@@ -56,6 +56,7 @@ class ParsedAnswer:
             `same_mention`, `over_limit`.
         unknown_types: Relation types outside the schema, as written, with the number of triples.
         dropped_entities: Entities left out, by reason: `unknown_type`, `not_in_text`, `over_limit`.
+        repaired: Mentions of the text that the answer has in other words.
     """
 
     triples: tuple[Triple, ...] = ()
@@ -68,6 +69,7 @@ class ParsedAnswer:
     dropped: Counter[str] = field(default_factory=Counter)
     unknown_types: Counter[str] = field(default_factory=Counter)
     dropped_entities: Counter[str] = field(default_factory=Counter)
+    repaired: frozenset[str] = frozenset()
 
 
 def parse_answer(
@@ -143,10 +145,11 @@ class _Interpreter:
         self._dropped_entities: Counter[str] = Counter()
 
     def interpret(self, sections: Sections, explanation: str, *, usable: bool) -> ParsedAnswer:
+        triples, entities = self._triples(sections.relations), self._entities(sections.entities)
         return ParsedAnswer(
-            triples=self._triples(sections.relations),
+            triples=triples,
             ungrounded=tuple(self._ungrounded),
-            entities=self._entities(sections.entities),
+            entities=entities,
             discontinuous=tuple(self._discontinuous),
             explanation=explanation,
             usable=usable,
@@ -154,6 +157,7 @@ class _Interpreter:
             dropped=self._dropped,
             unknown_types=self._unknown_types,
             dropped_entities=self._dropped_entities,
+            repaired=frozenset(self._finder.repaired),
         )
 
     def _triples(self, relations: list[tuple[str, Value]]) -> tuple[Triple, ...]:

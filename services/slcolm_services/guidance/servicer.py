@@ -12,7 +12,7 @@ from slcolm_services.corpus.documents import Document
 from slcolm_services.errors import FieldViolation, SlcolmError, TextTooLong
 from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance
-from slcolm_services.guidance.items import GuideItem
+from slcolm_services.guidance.items import Demonstration, GuideItem
 from slcolm_services.guidance.outcome import Outcome
 from slcolm_services.guidance.wire import (
     batch_to_wire,
@@ -87,12 +87,12 @@ class GuidanceServicer(guidance_pb2_grpc.GuidanceServiceServicer):
     ) -> guidance_pb2.AnnotateResponse:
         """Annotate texts without an SLM."""
         documents = self._documents(request.documents, "documents")
+        demonstrations = tuple(
+            Demonstration(document_from_wire(message, f"demonstrations[{index}]"))
+            for index, message in enumerate(request.demonstrations)
+        )
         outcomes: list[Outcome] = await self._guidance.annotate(
-            documents,
-            [
-                document_from_wire(message, f"demonstrations[{index}]")
-                for index, message in enumerate(request.demonstrations)
-            ],
+            [GuideItem(document, demonstrations) for document in documents],
             schema_from_wire(request.schema),
             timeout_seconds=_remaining(context.time_remaining()),
             provider=request.provider,

@@ -9,7 +9,7 @@ types that occur in gold or prediction, and its macro F1 is the mean of the type
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slcolm_services.corpus.documents import Document, Entity, Relation
 from slcolm_services.errors import FieldViolation, InvalidInput
@@ -17,6 +17,7 @@ from slcolm_services.scoring.align import by_gold_id
 from slcolm_services.scoring.counts import (
     GOLD,
     PREDICTED,
+    CountMatrix,
     Counts,
     MacroPrf,
     Prf,
@@ -41,12 +42,14 @@ class SpanFigures:
         micro: Of the summed counts.
         macro: Over the types that occur in gold or prediction.
         by_type: Counts by type.
+        matrix: Counts by sentence, in the order of gold, and type.
     """
 
     counts: Counts
     micro: Prf
     macro: MacroPrf
     by_type: dict[str, Counts]
+    matrix: CountMatrix = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,4 +148,4 @@ def _figures(gold: Sequence[list[_Item]], predicted: Sequence[list[_Item]]) -> S
     totals = matrix.totals()
     occurring = (totals[:, GOLD] > 0) | (totals[:, PREDICTED] > 0)
     by_type = matrix.by_type()
-    return SpanFigures(total(by_type), micro(totals), macro(totals, occurring), by_type)
+    return SpanFigures(total(by_type), micro(totals), macro(totals, occurring), by_type, matrix)

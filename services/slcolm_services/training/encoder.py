@@ -27,8 +27,15 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 from slcolm_services.training import built_in
-from slcolm_services.training.choice import BUILT_IN, CHARACTER_MODEL, standard_form
+from slcolm_services.training.choice import (
+    BUILT_IN,
+    CHARACTER_MODEL,
+    Kind,
+    kind_of,
+    standard_form,
+)
 from slcolm_services.training.dropout import TextDropout
+from slcolm_services.training.options import Settings
 from slcolm_services.training.vocabulary import (
     UNKNOWN_ID,
     character_tokenizer,
@@ -227,6 +234,25 @@ class LoadedEncoder:
     unknown_id: int | None
     max_tokens: int
     pretrained: bool
+
+
+def load_encoder(texts: Sequence[str], settings: Settings) -> LoadedEncoder:
+    """The encoder that settings ask for, ready for the texts that it will learn from.
+
+    Raises:
+        ConfigInvalid: It cannot be used; see `pretrained_encoder`.
+    """
+    if kind_of(settings.encoder) is not Kind.SCRATCH:
+        loaded = pretrained_encoder(settings.encoder, max_tokens=settings.max_tokens)
+        return adapt_encoder(loaded, texts, dropout=settings.dropout)
+    return encoder_from_scratch(
+        texts,
+        sub_words=settings.sub_words,
+        layers=settings.layers,
+        hidden_size=settings.hidden_size,
+        dropout=settings.dropout,
+        max_tokens=settings.max_tokens,
+    )
 
 
 def encoder_from_scratch(

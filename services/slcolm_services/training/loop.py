@@ -7,9 +7,11 @@ with the same weights as one that was not.
 
 from __future__ import annotations
 
+import bisect
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -19,9 +21,10 @@ from slcolm_services.errors import Cancelled
 from slcolm_services.training.checkpoint import Checkpoints, RunState
 from slcolm_services.training.epochs import TrainingSet
 from slcolm_services.training.model import SpanModel
-from slcolm_services.training.options import Settings
+from slcolm_services.training.options import CONSTANT, DECAYING, Settings
 from slcolm_services.training.progress import OnProgress, Progress
 from slcolm_services.training.sampling import Batch, Sampler, collate, length_batches
+from slcolm_services.training.schedules import DECAY
 
 _STEPS_A_REPORT = 10
 
@@ -94,17 +97,17 @@ class Trainer:
             Cancelled: `should_stop` said so; the last full epoch is kept.
         """
         settings = self._settings
-        steps = -(-len(examples) // settings.batch_size)
+        ends = _epoch_ends(examples, settings)
         state = self._checkpoints.load(self.model, self._optimizer)
-        clock = _Clock(state.epoch * steps, settings.epochs * steps)
+        clock = _Clock(ends[state.epoch], ends[-1])
 
         def report(step: int, losses: Sequence[float]) -> None:
             progress = Progress(
                 "train",
-                epoch=-(-step // steps),
+                epoch=bisect.bisect_left(ends, step),
                 epochs=settings.epochs,
                 step=step,
-                steps=settings.epochs * steps,
+                steps=ends[-1],
                 loss=float(np.mean(losses)),
                 dev_f1=state.history[-1].relation_f1 if state.history else 0.0,
                 best_dev_f1=state.best.relation_f1 if state.best else 0.0,
@@ -115,18 +118,18 @@ class Trainer:
         while state.epoch < settings.epochs and state.epochs_since_best < settings.patience:
             losses: list[float] = []
             for step, batch in enumerate(
-                self._batches(examples, state.epoch + 1), state.epoch * steps
+                self._batches(examples, state.epoch + 1), ends[state.epoch]
             ):
                 if should_stop():
                     raise Cancelled("training was cancelled")
-                self._set_learning_rate(step, settings.epochs * steps)
+                self._set_learning_rate(step, ends[-1], state.epoch)
                 losses.append(self._step(batch))
                 if len(losses) % _STEPS_A_REPORT == 0:
                     report(step + 1, losses)
             score = self._evaluate(self.model)
             state = state.after(float(np.mean(losses)), score.relation_f1, score.entity_f1)
             self._checkpoints.save(state, self.model, self._optimizer)
-            report(state.epoch * steps, losses)
+            report(ends[state.epoch], losses)
         self._checkpoints.load_best(self.model)
         return state
 
@@ -134,7 +137,7 @@ class Trainer:
         rng = np.random.default_rng((self._settings.seed, epoch))
         torch.manual_seed(int(rng.integers(2**31)))
         self.model.train()
-        examples = training.draw(rng)
+        examples = training.draw(epoch - 1, rng)
         lengths = [len(example.encoded) for example in examples]
         for chosen in length_batches(lengths, self._settings.batch_size, rng):
             batch = [examples[index] for index in chosen]
@@ -177,18 +180,36 @@ class Trainer:
         dropped = (torch.rand(input_ids.shape, device=input_ids.device) < share) & real
         return input_ids.masked_fill(dropped, self._unknown_id)
 
-    def _set_learning_rate(self, step: int, steps: int) -> None:
-        factor = learning_rate_factor(step, steps, self._settings.warmup)
+    def _set_learning_rate(self, step: int, steps: int, epoch: int) -> None:
+        factor = learning_rate_factor(step, steps, epoch, self._settings)
         for group in self._optimizer.param_groups:
             group["lr"] = self._settings.learning_rate * group["rate"] * factor
 
 
-def learning_rate_factor(step: int, steps: int, warmup: float) -> float:
-    """Linear rise to 1 over the share `warmup` of the steps, then linear fall to 0."""
-    rising = max(1, round(steps * warmup))
+def learning_rate_factor(step: int, steps: int, epoch: int, settings: Settings) -> float:
+    """What the peak learning rate is multiplied by in a step.
+
+    Args:
+        step: Counted from 0.
+        steps: Of the whole run.
+        epoch: The step's, counted from 0.
+        settings: `rate_course` is `constant`; `decay`: 0.95 to the power of the epoch; or `linear`:
+            a rise to 1 over the share `warmup` of the steps, then a fall to 0.
+    """
+    if settings.rate_course == CONSTANT:
+        return 1.0
+    if settings.rate_course == DECAYING:
+        return DECAY**epoch
+    rising = max(1, round(steps * settings.warmup))
     if step < rising:
         return (step + 1) / rising
     return (steps - step) / max(1, steps - rising)
+
+
+def _epoch_ends(examples: TrainingSet, settings: Settings) -> list[int]:
+    """Steps done before the first epoch, after it, and so on to the last."""
+    sizes = (examples.size(epoch) for epoch in range(settings.epochs))
+    return list(accumulate((-(-size // settings.batch_size) for size in sizes), initial=0))
 
 
 def _parameter_groups(model: SpanModel, settings: Settings) -> list[dict[str, object]]:

@@ -6,6 +6,10 @@ from dataclasses import asdict, dataclass, replace
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
 from slcolm_services.training.choice import RANDOM, Kind, kind_of
+from slcolm_services.training.schedules import Schedule
+
+LINEAR, CONSTANT, DECAYING = RATE_COURSES = ("linear", "constant", "decay")
+"""Courses of the learning rate."""
 
 _SMALL_TRAINING_SET = 1000
 """Sentences up to which training goes in smaller batches."""
@@ -25,6 +29,9 @@ class TrainOptions:
         learning_rate: Peak learning rate.
         seed: Of every random choice.
         patience: Epochs without a better dev score before training stops.
+        schedule: How silver and gold data are blended, as `Schedule.parse` reads it; empty: every
+            epoch has all gold data and as much silver.
+        rate_course: `linear`, `constant` or `decay`; empty: linear.
     """
 
     encoder: str = ""
@@ -33,6 +40,8 @@ class TrainOptions:
     learning_rate: float | None = None
     seed: int = 0
     patience: int | None = None
+    schedule: str = ""
+    rate_course: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class Settings:
         layers: Of a character encoder from scratch.
         hidden_size: Of a character encoder from scratch.
         sub_words: Whether an encoder from scratch reads parts of words, not characters.
+        schedule: How silver and gold data are blended; empty: all gold and as much silver.
+        rate_course: `linear` (warm-up, then to 0), `constant`, or `decay` (x 0.95 an epoch).
     """
 
     encoder: str = RANDOM
@@ -86,6 +97,8 @@ class Settings:
     layers: int = 1
     hidden_size: int = 192
     sub_words: bool = False
+    schedule: str = ""
+    rate_course: str = LINEAR
 
     def as_dict(self) -> dict[str, str | int | float]:
         """As JSON takes it."""
@@ -131,13 +144,18 @@ def settle(options: TrainOptions, *, sentences: int, spaces: bool = False) -> Se
             max_span_tokens=_WIDEST_OF_PARTS if spaces else Settings.max_span_tokens,
             sub_words=spaces,
         )
+    epochs = options.epochs or defaults.epochs
+    schedule = str(Schedule.parse(options.schedule)) if options.schedule else ""
     return replace(
         defaults,
-        epochs=options.epochs or defaults.epochs,
+        epochs=epochs,
         batch_size=options.batch_size or defaults.batch_size,
         learning_rate=options.learning_rate or defaults.learning_rate,
         seed=options.seed,
-        patience=options.patience or defaults.patience,
+        # A schedule that stops before its second half would be another one.
+        patience=options.patience or (epochs if schedule else defaults.patience),
+        schedule=schedule,
+        rate_course=options.rate_course or defaults.rate_course,
     )
 
 
@@ -152,6 +170,9 @@ def _check(options: TrainOptions) -> None:
         )
         if value is not None and value <= 0
     ]
+    if options.rate_course not in ("", *RATE_COURSES):
+        known = ", ".join(RATE_COURSES)
+        violations.append(FieldViolation("options.rate_course", f"must be one of {known}"))
     if options.seed < 0:
         violations.append(FieldViolation("options.seed", f"must be at least 0, got {options.seed}"))
     if violations:

@@ -41,12 +41,7 @@ from slcolm_services.training.dev import (
     score,
     settle_overlaps,
 )
-from slcolm_services.training.encoder import (
-    LoadedEncoder,
-    adapt_encoder,
-    encoder_from_scratch,
-    pretrained_encoder,
-)
+from slcolm_services.training.encoder import load_encoder
 from slcolm_services.training.epochs import TrainingSet
 from slcolm_services.training.examples import Example, Examples, build_examples
 from slcolm_services.training.export import export_graphs
@@ -57,6 +52,7 @@ from slcolm_services.training.parity import check_parity
 from slcolm_services.training.precision import check_precisions
 from slcolm_services.training.progress import OnProgress, Progress, ignore
 from slcolm_services.training.sampling import Sampler
+from slcolm_services.training.schedules import Schedule, Weights
 from slcolm_services.training.versions import versions
 from slcolm_services.training.vocabulary import has_spaces
 
@@ -103,8 +99,8 @@ def train(
         options: What is asked for.
         work_dir: For checkpoints; many runs may share it.
         output: Becomes the model folder, whole or not at all; must not exist, or be empty.
-        silver_docs: Documents annotated by models; each epoch draws as many of them as
-            `train_docs` has.
+        silver_docs: Documents annotated by models; the schedule of the options says how they are
+            blended with `train_docs`.
         on_progress: Told how far the run is.
         should_stop: Asked before every step; true ends the run, whose checkpoints stay.
 
@@ -123,16 +119,16 @@ def train(
         "dev": dev_docs,
         **({"silver": silver_docs} if silver_docs else {}),
     }
-    _check(documents, schema, output)
+    _check(documents, schema, options, output)
     texts = [document.text for document in train_docs]
     options = replace(options, encoder=choose_encoder(options.encoder, texts))
     settings = settle(options, sentences=len(texts), spaces=has_spaces(texts))
     digests = {name: documents_digest(docs) for name, docs in documents.items()}
     digests["schema"] = schema_digest(schema)
-    torch.set_num_threads(_threads(settings))
+    torch.set_num_threads(threads_for(settings))
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
-        loaded = _load_encoder([*train_docs, *silver_docs], settings)
+        loaded = load_encoder([doc.text for doc in (*train_docs, *silver_docs)], settings)
         model = SpanModel(
             loaded.encoder,
             entity_types=len(schema.entity_types),
@@ -189,6 +185,7 @@ def train(
             examples["silver"].items if silver_docs else (),
             replacement=settings.mention_replacement,
             build=build,
+            course=_course(settings),
         )
         state = trainer.run(training, on_progress, should_stop)
 
@@ -269,13 +266,17 @@ def documents_digest(documents: Sequence[Document]) -> str:
     return digest.hexdigest()
 
 
+def _course(settings: Settings) -> list[Weights]:
+    return Schedule.parse(settings.schedule).course(settings.epochs) if settings.schedule else []
+
+
 def _run_key(digests: Mapping[str, str], settings: Settings) -> str:
     """Name of the run that these inputs make with this code."""
     inputs = [dict(digests), settings.as_dict(), versions()]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _threads(settings: Settings) -> int:
+def threads_for(settings: Settings) -> int:
     """Threads of torch: the steps of character encoders are too small to be shared out.
 
     Measured on two cores, a second thread brings nothing when the cores are idle, and costs a
@@ -284,22 +285,12 @@ def _threads(settings: Settings) -> int:
     return available_cpus() if kind_of(settings.encoder) is Kind.TRANSFORMERS else 1
 
 
-def _load_encoder(documents: Sequence[Document], settings: Settings) -> LoadedEncoder:
-    texts = [document.text for document in documents]
-    if kind_of(settings.encoder) is not Kind.SCRATCH:
-        loaded = pretrained_encoder(settings.encoder, max_tokens=settings.max_tokens)
-        return adapt_encoder(loaded, texts, dropout=settings.dropout)
-    return encoder_from_scratch(
-        texts,
-        sub_words=settings.sub_words,
-        layers=settings.layers,
-        hidden_size=settings.hidden_size,
-        dropout=settings.dropout,
-        max_tokens=settings.max_tokens,
-    )
-
-
-def _check(documents: Mapping[str, Sequence[Document]], schema: TaskSchema, output: Path) -> None:
+def _check(
+    documents: Mapping[str, Sequence[Document]],
+    schema: TaskSchema,
+    options: TrainOptions,
+    output: Path,
+) -> None:
     violations = [
         FieldViolation(name, "holds no documents") for name, docs in documents.items() if not docs
     ]
@@ -313,6 +304,11 @@ def _check(documents: Mapping[str, Sequence[Document]], schema: TaskSchema, outp
         )
     if violations:
         raise DataInvalid("the model cannot be trained on these data", violations=violations)
+    if options.schedule and "silver" not in documents:
+        raise ConfigInvalid(
+            "a schedule blends two data sets",
+            violations=[FieldViolation("options.schedule", "needs silver data")],
+        )
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ConfigInvalid(
             f"{output} exists and is not an empty folder",

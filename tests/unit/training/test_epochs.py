@@ -66,8 +66,8 @@ def test_an_epoch_has_every_gold_sentence_and_at_most_as_many_silver_ones(
         replacement=0.5,
         build=build,
     )
-    drawn = training.draw(np.random.default_rng(0))
-    assert len(drawn) == len(training) == expected
+    drawn = training.draw(0, np.random.default_rng(0))
+    assert len(drawn) == training.size(0) == expected
     names = Counter(example.document.id for example in drawn)
     assert {f"s0-{index}" for index in range(20)} <= set(names)
     assert set(names.values()) == {1}
@@ -78,9 +78,9 @@ def test_without_replacement_sentences_are_as_they_were_and_with_it_most_change(
 ) -> None:
     build = builder(schema)
     gold = build(make_documents(40, 0)).items
-    same = TrainingSet(gold, (), replacement=0.0, build=build).draw(np.random.default_rng(0))
+    same = TrainingSet(gold, (), replacement=0.0, build=build).draw(0, np.random.default_rng(0))
     assert all(one is other for one, other in zip(same, gold, strict=True))
-    drawn = TrainingSet(gold, (), replacement=1.0, build=build).draw(np.random.default_rng(0))
+    drawn = TrainingSet(gold, (), replacement=1.0, build=build).draw(0, np.random.default_rng(0))
     changed = [
         (one, other)
         for one, other in zip(drawn, gold, strict=True)
@@ -101,4 +101,4 @@ def test_a_sentence_that_would_lose_an_entity_stays_as_it_was(schema: TaskSchema
     training._replacer = MentionReplacer(
         [wide, Document("p", "乙", (Entity("PER", 0, 1),), ())], 1.0
     )
-    assert training.draw(np.random.default_rng(0))[0] is gold[0]
+    assert training.draw(0, np.random.default_rng(0))[0] is gold[0]

@@ -1,0 +1,62 @@
+"""One cell of an experiment with the joint span model: trained, exported, and run as in use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from slcolm_services.corpus.documents import Document
+from slcolm_services.errors import SlcolmError
+from slcolm_services.extraction.engine import Engine
+from slcolm_services.extraction.reading import Reading
+from slcolm_services.model.folder import CARD_FILE
+from slcolm_services.training.experiments.cells import Cell, distilled_of
+from slcolm_services.training.experiments.config import Experiment, ExperimentData
+from slcolm_services.training.experiments.results import Outcome, Result, result_of
+from slcolm_services.training.train import train
+
+
+def train_span_cell(
+    cell: Cell, experiment: Experiment, data: ExperimentData, folder: Path
+) -> Result:
+    """Train a span model and score what extraction finds with it on test.
+
+    Checkpoints lie in `folder` while it is trained, so that a training that was interrupted goes
+    on; the model itself is not kept.
+    """
+    condition = cell.condition
+    work, model = folder / "checkpoints", folder / "model"
+    shutil.rmtree(model, ignore_errors=True)
+    trained = train(
+        data.original,
+        data.dev,
+        data.schema,
+        experiment.options(cell.seed, condition.schedule, condition.rate_course),
+        work_dir=work,
+        output=model,
+        silver_docs=distilled_of(condition, data),
+    )
+    history = json.loads((model / CARD_FILE).read_bytes())["history"]
+    kind = "relation_f1" if data.schema.relation_types else "entity_f1"
+    best = max(history, key=lambda record: (record["relation_f1"], record["entity_f1"]))
+    found = annotate(model, data.test)
+    shutil.rmtree(work)
+    shutil.rmtree(model)
+    outcome = Outcome(best["epoch"], best[kind], trained.train_seconds)
+    return result_of(outcome, data.test, found, relations=bool(data.schema.relation_types))
+
+
+def annotate(model: Path, texts: list[Document]) -> list[Document]:
+    """What a model folder finds in texts, in their order.
+
+    Raises:
+        SlcolmError: The model cannot be used, or a text cannot be read.
+    """
+    engine = Engine.load(model)
+    found: list[Document] = []
+    for output in Reading.of(engine, texts).run(engine, lambda _: None):
+        if isinstance(output, SlcolmError):
+            raise output
+        found.append(output.document)
+    return found

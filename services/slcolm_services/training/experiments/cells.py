@@ -1,0 +1,102 @@
+"""The trainings of an experiment, and the data of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from slcolm_services.corpus.documents import Document
+from slcolm_services.training.experiments.config import Experiment, ExperimentData
+from slcolm_services.training.schedules import Schedule
+from slcolm_services.training.versions import versions
+
+GROUPS = {
+    "A": "original",
+    "B": "distilled",
+    "C": "distilled + other domain",
+    "D": "simple mix",
+    "E": "simple mix + other domain",
+}
+"""Groups of the paper's table 2."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is trained with every seed.
+
+    Attributes:
+        schedule: How distilled and original data are blended.
+        rate_course: Of the learning rate.
+        other_domain: Whether the distilled data of the other domain are among the distilled data.
+    """
+
+    schedule: Schedule
+    rate_course: str
+    other_domain: bool = False
+
+    def __str__(self) -> str:
+        """As tables and logs name it."""
+        other = " + other domain" if self.other_domain else ""
+        return f"{self.schedule}{other}, {self.rate_course}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: a condition and a seed."""
+
+    condition: Condition
+    seed: int
+
+    def key(self, experiment: Experiment, digests: dict[str, str]) -> str:
+        """Name of the cell's folder: a digest of everything that decides its result."""
+        condition = self.condition
+        options = experiment.options(self.seed, condition.schedule, condition.rate_course)
+        inputs = {
+            "model": experiment.model,
+            "options": asdict(options),
+            "max_tokens": experiment.max_tokens,
+            "other_domain": condition.other_domain,
+            "data": {
+                name: digest
+                for name, digest in digests.items()
+                if name != "other_domain" or condition.other_domain
+            },
+            "versions": versions(),
+        }
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def groups(experiment: Experiment) -> dict[str, Condition]:
+    """The groups of the paper's table 2; C and E only where there is another domain."""
+    course = experiment.rate_courses[0]
+    found = {
+        "A": Condition(Schedule("original"), course),
+        "B": Condition(Schedule("distilled"), course),
+        "C": Condition(Schedule("distilled"), course, other_domain=True),
+        "D": Condition(Schedule("simple-mix"), course),
+        "E": Condition(Schedule("simple-mix"), course, other_domain=True),
+    }
+    other = "other_domain" in experiment.paths
+    return {name: condition for name, condition in found.items() if other or name not in "CE"}
+
+
+def schedule_conditions(experiment: Experiment) -> list[Condition]:
+    """Every schedule with every course of the learning rate (the paper's table 3)."""
+    return [
+        Condition(schedule, course)
+        for schedule in experiment.schedules
+        for course in experiment.rate_courses
+    ]
+
+
+def cells(experiment: Experiment) -> list[Cell]:
+    """Every training once; all conditions with the first seed, then with the next."""
+    conditions = dict.fromkeys([*groups(experiment).values(), *schedule_conditions(experiment)])
+    return [Cell(condition, seed) for seed in experiment.seeds for condition in conditions]
+
+
+def distilled_of(condition: Condition, data: ExperimentData) -> Sequence[Document]:
+    """The sentences that a model annotated, as a condition has them."""
+    return [*data.distilled, *data.other_domain] if condition.other_domain else data.distilled
