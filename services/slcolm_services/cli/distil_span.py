@@ -11,7 +11,7 @@ from slcolm_services.errors import SlcolmError
 from slcolm_services.extraction.engine import Engine
 from slcolm_services.extraction.reading import Reading
 from slcolm_services.model.folder import CARD_FILE
-from slcolm_services.training.experiments.cells import Cell, distilled_of
+from slcolm_services.training.experiments.cells import Cell, data_of, options_of
 from slcolm_services.training.experiments.config import Experiment, ExperimentData
 from slcolm_services.training.experiments.results import Outcome, Result, result_of
 from slcolm_services.training.train import train
@@ -25,17 +25,17 @@ def train_span_cell(
     Checkpoints lie in `folder` while it is trained, so that a training that was interrupted goes
     on; the model itself is not kept.
     """
-    condition = cell.condition
+    original, distilled = data_of(cell.condition, data)
     work, model = folder / "checkpoints", folder / "model"
     shutil.rmtree(model, ignore_errors=True)
     trained = train(
-        data.original,
+        original,
         data.dev,
         data.schema,
-        experiment.options(cell.seed, condition.schedule, condition.rate_course),
+        options_of(cell, experiment),
         work_dir=work,
         output=model,
-        silver_docs=distilled_of(condition, data),
+        silver_docs=distilled,
     )
     history = json.loads((model / CARD_FILE).read_bytes())["history"]
     kind = "relation_f1" if data.schema.relation_types else "entity_f1"

@@ -46,6 +46,11 @@ _PLAIN_SECONDS = 15.0
     "(`slcolm schedules`); without it every epoch has all of --train and as much of --silver.",
 )
 @click.option(
+    "--weigh-silver",
+    is_flag=True,
+    help="Let the annotations of --silver count by their probabilities.",
+)
+@click.option(
     "--out",
     "output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -83,6 +88,7 @@ def train(
     dev_path: Path,
     silver_path: Path | None,
     schedule: str,
+    weigh_silver: bool,
     output: Path,
     encoder: str,
     epochs: int | None,
@@ -115,6 +121,7 @@ def train(
         patience,
         schedule=schedule,
         rate_course=rate_course,
+        weigh_silver=weigh_silver,
     )
     with _Watch() as on_progress:
         model = train_model(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,8 +14,8 @@ from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import FieldViolation, InvalidInput, SlcolmError
 from slcolm_services.evaluation.config import EvaluationConfig
-from slcolm_services.evaluation.evidence import LLM, NO_MENTION, SLM, Evidence, Mention
-from slcolm_services.evaluation.filters import filter_llm_triples
+from slcolm_services.evaluation.documents import evidence_of_document
+from slcolm_services.evaluation.evidence import LLM, SLM, Evidence
 from slcolm_services.evaluation.fit import fit
 from slcolm_services.evaluation.learning import DevSentence
 from slcolm_services.evaluation.measures import EvaluationMeasures
@@ -286,29 +285,20 @@ def _read_item(
                 f"the SLM predicted a relation type outside the schema: {relation.type!r}",
                 violations=[FieldViolation(place, f"{relation.type!r} is not a relation type")],
             )
-    mentions: dict[str, Mention] = {}
-    for index, entity in enumerate(prediction.entities):
-        text = prediction.mention(index)
-        mentions[text] = mentions.get(text, NO_MENTION).and_also(entity.type, entity.prob)
     answers = {
         source: [
             triple_from_wire(triple, f"{place}[{index}]") for index, triple in enumerate(triples)
         ]
         for source, (place, triples) in _answers(item, field).items()
     }
-    evidence, dropped = {}, {}
-    for name in entity_filters:
-        filtered = {
-            source: filter_llm_triples(prediction.text, mentions, triples, schema, name)
-            for source, triples in answers.items()
-        }
-        evidence[name] = Evidence(
-            prediction.triples(),
-            {source: found.triples for source, found in filtered.items()},
-            mentions,
-        )
-        dropped[name] = sum((Counter(found.dropped) for found in filtered.values()), Counter[str]())
-    return _Item(prediction, evidence, dropped)
+    found = {
+        name: evidence_of_document(prediction, answers, schema, name) for name in entity_filters
+    }
+    return _Item(
+        prediction,
+        {name: evidence for name, (evidence, _) in found.items()},
+        {name: dropped for name, (_, dropped) in found.items()},
+    )
 
 
 def _answers(

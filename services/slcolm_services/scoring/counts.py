@@ -190,3 +190,14 @@ def totals_of(by_type: Mapping[str, Counts]) -> IntArray:
     """Counts as an array of shape (types, 3)."""
     rows = [(counts.correct, counts.predicted, counts.gold) for counts in by_type.values()]
     return np.array(rows, dtype=np.int64).reshape(len(rows), 3)
+
+
+def weighted(totals: npt.ArrayLike) -> Prf:
+    """Means over types of the counts (types, 3), each type weighted by its true items.
+
+    What scikit-learn calls `weighted`; types without a true item count for nothing.
+    """
+    values = np.asarray(totals, dtype=np.float64)
+    shares = _ratio(values[:, GOLD], values[:, GOLD].sum())
+    precision, recall, f1 = (float((figure * shares).sum()) for figure in prf_arrays(values))
+    return Prf(precision, recall, f1)

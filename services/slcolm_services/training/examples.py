@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import TextTooLong
 from slcolm_services.model.tokenization import Encoded, TextTokenizer, align
+
+_NOWHERE = (0, 0)
+"""Token range that no entity has."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Example:
         spans: Gold entities as token ranges (first, one past the last), each range once.
         types: Entity class of each span; class 0 is "no entity".
         pairs: Relation classes that hold between two spans, by (head, tail) indexes into `spans`.
+        span_weights: How much each span counts in the loss, in [0, 1].
+        pair_weights: Likewise of each of `pairs`; those that are missing count in full.
     """
 
     document: Document
@@ -29,6 +34,32 @@ class Example:
     spans: tuple[tuple[int, int], ...]
     types: tuple[int, ...]
     pairs: Mapping[tuple[int, int], frozenset[int]]
+    span_weights: tuple[float, ...] = ()
+    pair_weights: Mapping[tuple[int, int], float] = field(default_factory=dict)
+
+    def weighted(self) -> Example:
+        """The same sentence, in which annotations count by their probabilities.
+
+        Where several annotations fall on one span or pair, the most probable counts.
+        """
+        spans = dict.fromkeys(self.spans, 0.0)
+        entities = self.document.entities
+        places = [align(self.encoded, entity.start, entity.end) for entity in entities]
+        for entity, place in zip(entities, places, strict=True):
+            if place is not None and place in spans:
+                spans[place] = max(spans[place], _weight(entity.prob))
+        index_of = {span: index for index, span in enumerate(self.spans)}
+        pairs = dict.fromkeys(self.pairs, 0.0)
+        for relation in self.document.relations:
+            head, tail = places[relation.head], places[relation.tail]
+            pair = index_of.get(head or _NOWHERE, -1), index_of.get(tail or _NOWHERE, -1)
+            if pair in pairs:
+                pairs[pair] = max(pairs[pair], _weight(relation.prob))
+        return replace(self, span_weights=tuple(spans.values()), pair_weights=pairs)
+
+
+def _weight(prob: float | None) -> float:
+    return 1.0 if prob is None else prob
 
 
 @dataclass

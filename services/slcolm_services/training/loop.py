@@ -162,12 +162,14 @@ class Trainer:
             entities, relations = self.model(
                 input_ids, batch.attention_mask, batch.spans, batch.classes, batch.pairs
             )
-        loss = nn.functional.cross_entropy(entities.float(), batch.classes)
+        losses = nn.functional.cross_entropy(entities.float(), batch.classes, reduction="none")
+        loss = (batch.span_weights * losses).mean()
         if len(relations):
             relation_loss = nn.functional.binary_cross_entropy_with_logits(
                 relations.float(), batch.labels, reduction="none"
             )
-            loss = loss + self._settings.relation_weight * relation_loss.sum(dim=-1).mean()
+            relation_loss = (batch.pair_weights * relation_loss.sum(dim=-1)).mean()
+            loss = loss + self._settings.relation_weight * relation_loss
         return loss
 
     def _drop_tokens(self, input_ids: Tensor, spans: Tensor) -> Tensor:

@@ -32,6 +32,7 @@ class TrainOptions:
         schedule: How silver and gold data are blended, as `Schedule.parse` reads it; empty: every
             epoch has all gold data and as much silver.
         rate_course: `linear`, `constant` or `decay`; empty: linear.
+        weigh_silver: Whether silver annotations count by their probabilities.
     """
 
     encoder: str = ""
@@ -42,6 +43,7 @@ class TrainOptions:
     patience: int | None = None
     schedule: str = ""
     rate_course: str = ""
+    weigh_silver: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Settings:
         sub_words: Whether an encoder from scratch reads parts of words, not characters.
         schedule: How silver and gold data are blended; empty: all gold and as much silver.
         rate_course: `linear` (warm-up, then to 0), `constant`, or `decay` (x 0.95 an epoch).
+        weigh_silver: Whether silver annotations count by their probabilities.
     """
 
     encoder: str = RANDOM
@@ -99,6 +102,7 @@ class Settings:
     sub_words: bool = False
     schedule: str = ""
     rate_course: str = LINEAR
+    weigh_silver: bool = False
 
     def as_dict(self) -> dict[str, str | int | float]:
         """As JSON takes it."""
@@ -156,6 +160,7 @@ def settle(options: TrainOptions, *, sentences: int, spaces: bool = False) -> Se
         patience=options.patience or (epochs if schedule else defaults.patience),
         schedule=schedule,
         rate_course=options.rate_course or defaults.rate_course,
+        weigh_silver=options.weigh_silver,
     )
 
 

@@ -28,12 +28,16 @@ class Sample:
         classes: int64[M], entity class of each; 0 is "no entity".
         pairs: int64[P,2], head and tail, indexes into `spans`.
         labels: float32[P,R], 1 where the relation holds.
+        span_weights: float32[M], how much each span counts in the loss.
+        pair_weights: float32[P], likewise.
     """
 
     spans: NDArray[np.int64]
     classes: NDArray[np.int64]
     pairs: NDArray[np.int64]
     labels: NDArray[np.float32]
+    span_weights: NDArray[np.float32]
+    pair_weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,11 @@ class Sampler:
         labels = np.zeros((len(pairs), self.relation_types), np.float32)
         for row, pair in enumerate(right_pairs):
             labels[row, list(example.pairs[pair])] = 1.0
-        return Sample(spans, classes, np.array(pairs, np.int64).reshape(-1, 2), labels)
+        span_weights = np.ones(len(spans), np.float32)
+        span_weights[: len(example.span_weights)] = example.span_weights
+        pair_weights = np.array([example.pair_weights.get(pair, 1.0) for pair in pairs], np.float32)
+        rows = np.array(pairs, np.int64).reshape(-1, 2)
+        return Sample(spans, classes, rows, labels, span_weights, pair_weights)
 
     def _negative_spans(self, example: Example) -> NDArray[np.int64]:
         """Every span that may be an entity and is none, int64[N,2]."""
@@ -102,6 +110,8 @@ class Batch:
         classes: int64[M].
         pairs: int64[P,2].
         labels: float32[P,R].
+        span_weights: float32[M].
+        pair_weights: float32[P].
     """
 
     input_ids: Tensor
@@ -110,6 +120,8 @@ class Batch:
     classes: Tensor
     pairs: Tensor
     labels: Tensor
+    span_weights: Tensor
+    pair_weights: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on another device."""
@@ -132,6 +144,8 @@ def collate(examples: Sequence[Example], samples: Sequence[Sample], *, pad_id: i
         torch.from_numpy(np.concatenate([sample.classes for sample in samples])),
         torch.from_numpy(np.concatenate(pairs)),
         torch.from_numpy(np.concatenate([sample.labels for sample in samples])),
+        torch.from_numpy(np.concatenate([sample.span_weights for sample in samples])),
+        torch.from_numpy(np.concatenate([sample.pair_weights for sample in samples])),
     )
 
 

@@ -182,10 +182,10 @@ def train(
         )
         training = TrainingSet(
             examples["train"].items,
-            examples["silver"].items if silver_docs else (),
+            _silver(examples, settings),
             replacement=settings.mention_replacement,
             build=build,
-            course=_course(settings),
+            course=course_of(settings),
         )
         state = trainer.run(training, on_progress, should_stop)
 
@@ -266,7 +266,14 @@ def documents_digest(documents: Sequence[Document]) -> str:
     return digest.hexdigest()
 
 
-def _course(settings: Settings) -> list[Weights]:
+def _silver(examples: Mapping[str, Examples], settings: Settings) -> list[Example]:
+    """Sentences that models annotated, with the weights that the settings ask for."""
+    found = examples["silver"].items if "silver" in examples else []
+    return [example.weighted() for example in found] if settings.weigh_silver else found
+
+
+def course_of(settings: Settings) -> list[Weights]:
+    """Shares of both kinds of data in every epoch; empty where no schedule was asked for."""
     return Schedule.parse(settings.schedule).course(settings.epochs) if settings.schedule else []
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.training.experiments.config import Experiment, ExperimentData
+from slcolm_services.training.options import TrainOptions
 from slcolm_services.training.schedules import Schedule
 from slcolm_services.training.versions import versions
 
@@ -36,6 +37,15 @@ class Condition:
     rate_course: str
     other_domain: bool = False
 
+    @property
+    def data_sets(self) -> set[str]:
+        """Names of the data sets that it sees."""
+        seen = {"task", "dev", "test", "original", "distilled"}
+        if self.other_domain:
+            seen.add("other_domain")
+        pure = {"original": {"distilled", "other_domain"}, "distilled": {"original"}}
+        return seen - pure.get(self.schedule.name, set())
+
     def __str__(self) -> str:
         """As tables and logs name it."""
         other = " + other domain" if self.other_domain else ""
@@ -52,16 +62,12 @@ class Cell:
     def key(self, experiment: Experiment, digests: dict[str, str]) -> str:
         """Name of the cell's folder: a digest of everything that decides its result."""
         condition = self.condition
-        options = experiment.options(self.seed, condition.schedule, condition.rate_course)
         inputs = {
             "model": experiment.model,
-            "options": asdict(options),
+            "options": asdict(options_of(self, experiment)),
             "max_tokens": experiment.max_tokens,
-            "other_domain": condition.other_domain,
             "data": {
-                name: digest
-                for name, digest in digests.items()
-                if name != "other_domain" or condition.other_domain
+                name: digest for name, digest in digests.items() if name in condition.data_sets
             },
             "versions": versions(),
         }
@@ -97,6 +103,33 @@ def cells(experiment: Experiment) -> list[Cell]:
     return [Cell(condition, seed) for seed in experiment.seeds for condition in conditions]
 
 
-def distilled_of(condition: Condition, data: ExperimentData) -> Sequence[Document]:
-    """The sentences that a model annotated, as a condition has them."""
-    return [*data.distilled, *data.other_domain] if condition.other_domain else data.distilled
+def options_of(cell: Cell, experiment: Experiment) -> TrainOptions:
+    """What a cell asks of the trainer."""
+    condition = cell.condition
+    blended = {"original", "distilled"} <= condition.data_sets
+    return TrainOptions(
+        experiment.encoder,
+        experiment.epochs,
+        experiment.batch_size,
+        experiment.learning_rate,
+        cell.seed,
+        # Early stopping is no part of what is compared.
+        patience=experiment.epochs,
+        schedule=str(condition.schedule) if blended else "",
+        rate_course=condition.rate_course,
+    )
+
+
+def data_of(
+    condition: Condition, data: ExperimentData
+) -> tuple[Sequence[Document], Sequence[Document]]:
+    """What a condition trains on: one set, or original and distilled sentences to be blended.
+
+    Returns:
+        The original sentences and the distilled ones. Where only one kind is trained on, it comes
+        first and the second is empty: the other must not be seen, not even by a vocabulary.
+    """
+    distilled = [*data.distilled, *(data.other_domain if condition.other_domain else ())]
+    if "original" not in condition.data_sets:
+        return distilled, []
+    return data.original, distilled if "distilled" in condition.data_sets else []

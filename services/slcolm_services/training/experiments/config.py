@@ -34,7 +34,7 @@ from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.errors import ConfigInvalid, FieldViolation
-from slcolm_services.training.options import RATE_COURSES, TrainOptions
+from slcolm_services.training.options import RATE_COURSES
 from slcolm_services.training.schedules import Schedule, usual_schedules
 
 TAGGER, SPAN = MODELS = ("tagger", "span")
@@ -73,18 +73,6 @@ class Experiment:
     seeds: tuple[int, ...]
     schedules: tuple[Schedule, ...]
     rate_courses: tuple[str, ...]
-
-    def options(self, seed: int, schedule: Schedule, rate_course: str) -> TrainOptions:
-        """What one training asks of the trainer."""
-        return TrainOptions(
-            self.encoder,
-            self.epochs,
-            self.batch_size,
-            self.learning_rate,
-            seed,
-            schedule=str(schedule),
-            rate_course=rate_course,
-        )
 
     def digests(self) -> dict[str, str]:
         """SHA-256 of every data file, by name."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing import connection
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
@@ -81,7 +83,7 @@ def run(
         for place in range(jobs):
             places.put(place)
         gpus = torch.cuda.device_count()
-        with ProcessPoolExecutor(jobs, context, _take_gpu, (places, gpus)) as pool:
+        with ProcessPoolExecutor(jobs, context, _begin, (places, gpus)) as pool:
             waiting = {pool.submit(_run_task, task): task.cell for task in tasks}
             try:
                 while waiting:
@@ -97,11 +99,22 @@ def run(
     return found
 
 
-def _take_gpu(places: SimpleQueue[int], gpus: int) -> None:
-    """Let a process see one GPU, where there are any; torch has not looked for them yet."""
+def _begin(places: SimpleQueue[int], gpus: int) -> None:
+    """Let a process see one GPU, where there are any (torch has not looked for them yet).
+
+    It ends with the process that began it, however that ends: nobody would read its results.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     place = places.get()
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(place % gpus)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _run_task(task: _Task) -> Result:

@@ -15,12 +15,12 @@ from slcolm_services.training.choice import choose_encoder
 from slcolm_services.training.encoder import load_encoder
 from slcolm_services.training.epochs import TrainingSet
 from slcolm_services.training.examples import Examples, build_examples
-from slcolm_services.training.experiments.cells import Cell, distilled_of
+from slcolm_services.training.experiments.cells import Cell, data_of, options_of
 from slcolm_services.training.experiments.config import Experiment, ExperimentData
 from slcolm_services.training.experiments.results import Outcome, Result, result_of
 from slcolm_services.training.options import settle
 from slcolm_services.training.tagging.tagger import tag, train_tagger
-from slcolm_services.training.train import threads_for
+from slcolm_services.training.train import course_of, threads_for
 from slcolm_services.training.vocabulary import has_spaces
 
 
@@ -35,10 +35,9 @@ def train_tagger_cell(
     """
     del folder
     started = time.monotonic()
-    condition = cell.condition
-    distilled = distilled_of(condition, data)
-    texts = [document.text for document in (*data.original, *distilled)]
-    options = experiment.options(cell.seed, condition.schedule, condition.rate_course)
+    original, distilled = data_of(cell.condition, data)
+    texts = [document.text for document in (*original, *distilled)]
+    options = options_of(cell, experiment)
     options = replace(options, encoder=choose_encoder(options.encoder, texts))
     settings = settle(options, sentences=len(texts), spaces=has_spaces(texts))
     settings = replace(settings, max_tokens=experiment.max_tokens)
@@ -54,11 +53,11 @@ def train_tagger_cell(
             )
 
         training = TrainingSet(
-            build(data.original).items,
+            build(original).items,
             build(distilled).items,
             replacement=0.0,
             build=build,
-            course=condition.schedule.course(settings.epochs),
+            course=course_of(settings),
         )
         tagger, run = train_tagger(
             loaded,
