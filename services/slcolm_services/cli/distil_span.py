@@ -6,10 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from slcolm_services.corpus.documents import Document
-from slcolm_services.errors import SlcolmError
-from slcolm_services.extraction.engine import Engine
-from slcolm_services.extraction.reading import Reading
+from slcolm_services.cli.predictions import predictions
 from slcolm_services.model.folder import CARD_FILE
 from slcolm_services.training.experiments.cells import Cell, data_of, options_of
 from slcolm_services.training.experiments.config import Experiment, ExperimentData
@@ -40,23 +37,8 @@ def train_span_cell(
     history = json.loads((model / CARD_FILE).read_bytes())["history"]
     kind = "relation_f1" if data.schema.relation_types else "entity_f1"
     best = max(history, key=lambda record: (record["relation_f1"], record["entity_f1"]))
-    found = annotate(model, data.test)
+    found = predictions(model, data.test)
     shutil.rmtree(work)
     shutil.rmtree(model)
     outcome = Outcome(best["epoch"], best[kind], trained.train_seconds)
     return result_of(outcome, data.test, found, relations=bool(data.schema.relation_types))
-
-
-def annotate(model: Path, texts: list[Document]) -> list[Document]:
-    """What a model folder finds in texts, in their order.
-
-    Raises:
-        SlcolmError: The model cannot be used, or a text cannot be read.
-    """
-    engine = Engine.load(model)
-    found: list[Document] = []
-    for output in Reading.of(engine, texts).run(engine, lambda _: None):
-        if isinstance(output, SlcolmError):
-            raise output
-        found.append(output.document)
-    return found

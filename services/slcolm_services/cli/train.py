@@ -123,7 +123,7 @@ def train(
         rate_course=rate_course,
         weigh_silver=weigh_silver,
     )
-    with _Watch() as on_progress:
+    with TrainingWatch() as on_progress:
         model = train_model(
             read_any(train_path, schema),
             read_any(dev_path, schema),
@@ -138,7 +138,7 @@ def train(
     _report(model, as_json=as_json)
 
 
-class _Watch:
+class TrainingWatch:
     """A bar with the time left on a terminal, a line every few seconds elsewhere; on stderr."""
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.queues import SimpleQueue
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.errors import ConfigInvalid, FieldViolation, Unavailable
 from slcolm_services.training.experiments.cells import Cell, Condition, cells
 from slcolm_services.training.experiments.config import Experiment, ExperimentData, read_data
 from slcolm_services.training.experiments.results import Result, read_result, write_result
@@ -93,9 +94,13 @@ def run(
                         result = future.result()
                         found.setdefault(cell.condition, {})[cell.seed] = result
                         on_done(cell, result, False)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            except BrokenProcessPool as error:
+                raise Unavailable(
+                    "the process of a training ended by itself: killed, or out of memory; the same "
+                    "command again goes on with what is missing"
+                ) from error
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
     return found
 
 
