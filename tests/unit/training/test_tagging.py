@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -37,7 +38,7 @@ def example(*entities: Entity) -> Example:
 @st.composite
 def disjoint_entities(draw: st.DrawFn) -> list[Entity]:
     cuts = sorted(draw(st.sets(st.integers(0, len(TEXT)), min_size=2)))
-    spans = list(zip(cuts, cuts[1:], strict=False))
+    spans = list(itertools.pairwise(cuts))
     kept = draw(st.lists(st.booleans(), min_size=len(spans), max_size=len(spans)))
     kinds = draw(
         st.lists(st.sampled_from(["PER", "LOC"]), min_size=len(spans), max_size=len(spans))
