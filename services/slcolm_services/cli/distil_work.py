@@ -12,7 +12,7 @@ import numpy as np
 from slcolm_services.cli.guide_work import opened_guidance
 from slcolm_services.cli.predictions import ModelScores, model_scores
 from slcolm_services.cli.progress import progress_bar
-from slcolm_services.corpus.documents import Document, Triple
+from slcolm_services.corpus.documents import Document, Entity, Triple
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.errors import DataInvalid, SlcolmError
 from slcolm_services.evaluation.documents import evidence_of_document
@@ -28,7 +28,8 @@ from slcolm_services.guidance.outcome import Outcome
 from slcolm_services.guidance.usage import RunBudget
 from slcolm_services.scoring.bootstrap import interval, micro_f1, resample
 
-_FILTER: EntityFilter = "slm"
+_FILTERS: tuple[EntityFilter, ...] = ("slm", "text")
+"""Filters to choose from: a small model that finds few mentions must not stop the LLM."""
 _RESAMPLES = 1000
 
 
@@ -89,6 +90,13 @@ def _triples(outcome: Outcome) -> dict[str, tuple[Triple, ...]]:
     return {LLM: outcome.parsed.triples}
 
 
+def _listed(outcome: Outcome) -> tuple[Entity, ...]:
+    """The entities of an answer that lists any, and those that its triples need."""
+    if isinstance(outcome, SlcolmError) or not outcome.parsed.entities:
+        return ()
+    return outcome.grounded.entities
+
+
 def fitted_policy(
     gold: Sequence[Document],
     predicted: Sequence[Document],
@@ -101,11 +109,14 @@ def fitted_policy(
         DevSentence(
             true.id,
             true.triples(),
-            {_FILTER: evidence_of_document(found, _triples(answer), schema, _FILTER)[0]},
+            {
+                name: evidence_of_document(found, _triples(answer), schema, name)[0]
+                for name in _FILTERS
+            },
         )
         for true, found, answer in zip(gold, predicted, answers, strict=True)
     ]
-    return fit(dev, schema, counts, entity_filters=[_FILTER]).policy
+    return fit(dev, schema, counts, entity_filters=_FILTERS).policy
 
 
 def annotate_raw(
@@ -127,7 +138,7 @@ def annotate_raw(
         answered += bool(said)
         relations += len(merged)
         from_llm += corrected(merged)
-        silver = silver_document(document, merged, schema)
+        silver = silver_document(document, merged, schema, _listed(answer))
         if silver.entities:
             documents.append(silver)
     if not documents:
