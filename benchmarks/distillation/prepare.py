@@ -15,6 +15,7 @@ another domain (`bbc_800.jsonl`). Written to OUT:
     annotated.jsonl, other_domain.jsonl, and their reports: what `slcolm annotate` makes of the
                                  answers (replayed)
     weakened.jsonl               the first of these with errors put in on purpose: see `weaken`
+    paper.toml, small.toml       experiments on these data; weakened.toml, one on the weakened
 
 Draws are seeded. Sentences that the LLM annotated are in none of the other sets.
 """
@@ -24,6 +25,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -88,6 +90,11 @@ def main() -> None:
         (out / f"{name}.report.json").write_text(report, encoding="utf-8")
     annotated = read_documents(out / "annotated.jsonl")
     write_documents(out / "weakened.jsonl", weaken(annotated, arguments.weaken, rng))
+    for name in ("paper.toml", "small.toml"):
+        shutil.copy(Path(__file__).with_name(name), out / name)
+    small = (out / "small.toml").read_text(encoding="utf-8")
+    weakened = small.replace('"annotated.jsonl"', '"weakened.jsonl"')
+    (out / "weakened.toml").write_text(weakened, encoding="utf-8")
     for path in sorted(out.glob("*.jsonl")):
         print(f"{path.name}: {len(read_documents(path))}")
 

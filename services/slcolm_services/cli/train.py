@@ -17,6 +17,8 @@ from slcolm_services.cli.options import existing_file
 from slcolm_services.cli.output import console, emit_json, json_option
 from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.schema_file import read_schema
+from slcolm_services.corpus.tiers import TIERS, at_least
+from slcolm_services.errors import DataInvalid, FieldViolation
 from slcolm_services.model.folder import CARD_FILE
 from slcolm_services.training.options import LINEAR, RATE_COURSES, TrainOptions
 from slcolm_services.training.progress import OnProgress, Progress
@@ -44,6 +46,11 @@ _PLAIN_SECONDS = 15.0
     metavar="NAME[:PARAMETER]",
     help="How --silver and --train are blended over the epochs, for example cosine or sigmoid:8 "
     "(`slcolm schedules`); without it every epoch has all of --train and as much of --silver.",
+)
+@click.option(
+    "--silver-tier",
+    type=click.Choice(TIERS),
+    help="Leave out texts of --silver with an annotation below this tier.",
 )
 @click.option(
     "--weigh-silver",
@@ -88,6 +95,7 @@ def train(
     dev_path: Path,
     silver_path: Path | None,
     schedule: str,
+    silver_tier: str | None,
     weigh_silver: bool,
     output: Path,
     encoder: str,
@@ -123,6 +131,16 @@ def train(
         rate_course=rate_course,
         weigh_silver=weigh_silver,
     )
+    silver = read_any(silver_path, schema) if silver_path else []
+    if silver_tier:
+        silver = at_least(silver, silver_tier)
+        if not silver:
+            raise DataInvalid(
+                "no silver text is left",
+                violations=[
+                    FieldViolation("--silver-tier", f"every text has something below {silver_tier}")
+                ],
+            )
     with TrainingWatch() as on_progress:
         model = train_model(
             read_any(train_path, schema),
@@ -131,7 +149,7 @@ def train(
             options,
             work_dir=checkpoints,
             output=output,
-            silver_docs=read_any(silver_path, schema) if silver_path else (),
+            silver_docs=silver,
             on_progress=on_progress,
         )
     shutil.rmtree(checkpoints)

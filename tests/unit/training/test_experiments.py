@@ -65,6 +65,14 @@ def test_paths_are_relative_to_the_file_and_the_rest_has_the_papers_defaults(
     }
 
 
+def test_the_experiments_of_the_benchmark_are_read() -> None:
+    folder = Path(__file__).parents[3] / "benchmarks" / "distillation"
+    paper, small = (read_experiment(folder / f"{name}.toml") for name in ("paper", "small"))
+    assert (paper.encoder, paper.epochs, paper.batch_size) == ("bert-base-uncased", 20, 4)
+    assert (paper.learning_rate, paper.max_tokens, len(paper.seeds)) == (1e-5, 128, 5)
+    assert set(small.schedules) <= set(paper.schedules)
+
+
 @pytest.mark.parametrize(
     ("text", "field"),
     [
