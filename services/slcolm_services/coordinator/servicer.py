@@ -70,7 +70,11 @@ class CoordinatorServicer(coordinator_pb2_grpc.CoordinatorServiceServicer):
         """Start a run over data sets that are in the store."""
         del context
         spec = request.spec
-        schema_from_wire(spec.schema, "spec.schema")
+        if not schema_from_wire(spec.schema, "spec.schema").relation_types:
+            raise InvalidInput(
+                "the task has no relation types, and a run is about relations",
+                violations=[FieldViolation("spec.schema.relation_types", "must not be empty")],
+            )
         for field in DATASET_FIELDS:
             digest = getattr(spec, field)
             if not digest:

@@ -110,6 +110,16 @@ def test_bad_data_is_refused_with_every_place(client: Client, data: Data) -> Non
     assert all(f"line {number}" in places for number in (1, 2, 3))
 
 
+def test_a_run_needs_relation_types(client: Client, data: Data) -> None:
+    spec = data.spec(client)
+    del spec.schema.relation_types[:]
+    spec.schema.fallback_relation = ""
+    with pytest.raises(InvalidArgument) as caught:
+        client.create_run(spec)
+    (violation,) = caught.value.violations
+    assert violation.field == "spec.schema.relation_types"
+
+
 def test_what_is_not_there_is_named(client: Client, run: coordinator_pb2.Run) -> None:
     with pytest.raises(NotFound, match="nosuchrun"):
         client.get_run("nosuchrun")
