@@ -43,7 +43,8 @@ def native() -> list[bytes]:
     return [
         (format_line(documents()[0]) + "\n").encode(),
         "".join(format_line(document) + "\n" for document in documents()[1:4]).encode(),
-        b'{"id": "a", "text": "ab", "entities": [{"type": "P", "start": 0, "end": 1, "prob": 0.5}]}',
+        (b'{"id": "a", "text": "ab", "entities": [{"type": "P", "start": 0, "end": 1, "prob": 0.5, "tier": "A"}],'
+        b' "origin": {"model": "m"}}'),
     ]
 
 
@@ -143,7 +144,8 @@ def recordings() -> list[bytes]:
         "llm_relations_parsed": {"a": [["b", "c"]]},
         "strict_llm_triples": [["a", "b", "c"]],
     }
-    return [json.dumps(line, ensure_ascii=False).encode() + b"\n"]
+    tokens = {"id": "t", "tokens": ["a", "b"], "llm_raw": "{}"}
+    return [json.dumps(one, ensure_ascii=False).encode() + b"\n" for one in (line, tokens)]
 
 
 def predictions() -> list[bytes]:
@@ -207,6 +209,20 @@ def settings() -> list[bytes]:
             b'[auth]\njwt_issuer = "https://a"\njwt_audience = "b"\n[retrieval]\nrrf_k = 3\n'
             b"[evaluation]\nmax_merge_items = 1_000\n[coordinator]\n[extraction]\n[training]\n"
         ),
+    ]
+
+
+def experiments() -> list[bytes]:
+    """Experiments."""
+    data = (
+        b'[data]\ntask = "t"\noriginal = "o"\ndistilled = "d"\ndev = "v"\ntest = "x"\n'
+        b'other_domain = "y"\n'
+    )
+    return [
+        data,
+        b'model = "span"\nencoder = "random"\nepochs = 2\nbatch_size = 4\nlearning_rate = 1e-5\n'
+        b'max_tokens = 128\nseeds = [0, 1]\nschedules = ["sigmoid:8", "all"]\n'
+        b'rate_courses = ["decay"]\n' + data,
     ]
 
 

@@ -38,6 +38,7 @@ from slcolm_services.model.tokenization import TextTokenizer
 from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig, load_section, read_file
 from slcolm_services.runtime.tokens import FileTokens
+from slcolm_services.training.experiments.config import read_experiment
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,19 @@ def _sections() -> tuple[tuple[str, type[object]], ...]:
     return ("server", ServerConfig), ("auth", AuthConfig), *roles
 
 
+def _experiment(content: bytes) -> None:
+    path = file_of(content, "experiment.toml")
+    experiment = value_or_refusal(lambda: read_experiment(path))
+    if experiment is not None:
+        assert experiment.seeds
+        assert experiment.epochs > 0
+        assert {"task", "dev", "test"} <= experiment.paths.keys()
+        for schedule in experiment.schedules:
+            for weights in schedule.course(3):
+                assert 0 <= weights.distilled <= 1
+                assert 0 <= weights.original <= 1
+
+
 def _tokens(content: bytes) -> None:
     path = file_of(content, "tokens.toml")
     value_or_refusal(lambda: FileTokens(path).find("0123456789abcdef"))
@@ -246,6 +260,7 @@ TARGETS: Mapping[str, Target] = {
     "policy": Target(_policy, inputs.policies),
     "ledger": Target(_ledger, inputs.ledgers),
     "settings": Target(_settings, inputs.settings),
+    "experiment": Target(_experiment, inputs.experiments),
     "tokens": Target(_tokens, inputs.token_files),
     "manifest": Target(_manifest, inputs.manifests),
     "card": Target(_card, inputs.cards),

@@ -85,13 +85,17 @@ def test_the_experiments_of_the_benchmark_are_read() -> None:
         ('schedules = ["linear"]\n', "schedules"),
         ('rate_courses = ["cyclic"]\n', "rate_courses"),
         ("encoder = 3\n", "encoder"),
-        ("=", "file"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_key(tmp_path: Path, text: str, field: str) -> None:
     with pytest.raises(ConfigInvalid) as caught:
         experiment(tmp_path, text)
     assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def test_what_is_no_toml_is_refused_with_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"experiment\.toml cannot be read"):
+        experiment(tmp_path, "=")
 
 
 def test_data_that_are_not_named_are_missed(tmp_path: Path) -> None:

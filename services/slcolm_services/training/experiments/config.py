@@ -23,17 +23,18 @@ Paths are relative to the file.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from slcolm_services.corpus.documents import Document
-from slcolm_services.corpus.files import file_digest, read_bytes
+from slcolm_services.corpus.files import file_digest
 from slcolm_services.corpus.formats import read_any
+from slcolm_services.corpus.records import shown
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
 from slcolm_services.errors import ConfigInvalid, FieldViolation
+from slcolm_services.runtime.config import read_file
 from slcolm_services.training.options import RATE_COURSES
 from slcolm_services.training.schedules import Schedule, usual_schedules
 
@@ -95,15 +96,10 @@ def read_experiment(path: Path) -> Experiment:
     """Read an experiment's file.
 
     Raises:
-        ConfigInvalid: It is no TOML, or a key is unknown, missing or wrong; `violations` names
+        ConfigInvalid: It cannot be read, or a key is unknown, missing or wrong; `violations` names
             each.
-        DataInvalid: The file cannot be read.
     """
-    try:
-        raw = tomllib.loads(read_bytes(path).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _invalid(path, [FieldViolation("file", f"is no TOML: {error}")]) from error
-    return _Reader(path, raw).experiment()
+    return _Reader(path, read_file(path)).experiment()
 
 
 def read_data(experiment: Experiment) -> ExperimentData:
@@ -132,7 +128,7 @@ class _Reader:
     def experiment(self) -> Experiment:
         known = {item.name for item in fields(Experiment)} - {"paths"} | {"data"}
         for name in self._raw.keys() - known:
-            self._fail(name, f"is none of {', '.join(sorted(known))}")
+            self._fail(shown(name), f"is none of {', '.join(sorted(known))}")
         values: dict[str, Any] = {
             "paths": self._paths(),
             "model": self._one_of("model", self._raw.get("model", TAGGER), MODELS),
@@ -170,7 +166,8 @@ class _Reader:
             elif value is not None or name in _DATA:
                 self._fail(f"data.{name}", "must be the path of a file")
         for name in data:
-            self._fail(f"data.{name}", f"is none of {', '.join((*_DATA, 'other_domain'))}")
+            problem = f"is none of {', '.join((*_DATA, 'other_domain'))}"
+            self._fail(f"data.{shown(name)}", problem)
         return found
 
     def _number(self, name: str, kind: type, default: float | None) -> Any:
@@ -179,7 +176,7 @@ class _Reader:
         if value is not None and (
             isinstance(value, bool) or not isinstance(value, allowed) or not value > 0
         ):
-            self._fail(name, f"must be a number greater than 0, got {value!r}")
+            self._fail(name, f"must be a number greater than 0, got {shown(repr(value))}")
         return value
 
     def _list(self, name: str, default: list[Any]) -> list[Any]:
@@ -193,7 +190,7 @@ class _Reader:
         seeds = self._list("seeds", [0, 1, 2, 3, 4])
         for seed in seeds:
             if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-                self._fail("seeds", f"must be integers of at least 0, got {seed!r}")
+                self._fail("seeds", f"must be integers of at least 0, got {shown(repr(seed))}")
         return tuple(dict.fromkeys(seeds))
 
     def _schedules(self) -> tuple[Schedule, ...]:
@@ -203,12 +200,12 @@ class _Reader:
             try:
                 found.append(Schedule.parse(str(text)))
             except ConfigInvalid as error:
-                self._fail("schedules", f"{text!r}: {error.violations[0].problem}")
+                self._fail("schedules", f"{shown(str(text))}: {error.violations[0].problem}")
         return tuple(dict.fromkeys(found))
 
     def _one_of(self, name: str, value: Any, known: tuple[str, ...]) -> str:
         if value not in known:
-            self._fail(name, f"{value!r} is none of {', '.join(known)}")
+            self._fail(name, f"{shown(repr(value))} is none of {', '.join(known)}")
         return str(value)
 
 
