@@ -1,7 +1,7 @@
 """What `slcolm distil loop` gains on a relation task, by cross-validation over its dev set.
 
     python benchmarks/distillation/loop.py DATA RECORDING --work runs/ [--share 0.25] [--folds 4] \
-        [--encoder random] [--seeds 0] [--choose 60] [--out report.json]
+        [--encoder random] [--epochs 16] [--seeds 0] [--choose 60] [--out report.json]
 
 DATA has `task.yaml`, `train.jsonl` and `dev.jsonl`; RECORDING holds an LLM's answers to dev
 sentences, which are replayed. In each fold a part of dev is tested on, the next one is dev (early
@@ -108,7 +108,8 @@ class Fold:
         return [*names, "--train", str(self.file("train")), "--dev", str(self.file("dev"))]
 
     def _how(self) -> list[str]:
-        return ["--encoder", self._options.encoder, "--seed", str(self._seed)]
+        epochs = ["--epochs", str(self._options.epochs)] if self._options.epochs else []
+        return ["--encoder", self._options.encoder, "--seed", str(self._seed), *epochs]
 
     def _slcolm(self, *arguments: str) -> dict[str, Any]:
         command = [sys.executable, "-m", "slcolm_services", *arguments, "--json"]
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.25)
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--encoder", default="random")
+    parser.add_argument("--epochs", type=int, default=0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--choose", type=int, default=60)
