@@ -1,7 +1,8 @@
 """What `slcolm distil loop` gains on a relation task, by cross-validation over its dev set.
 
     python benchmarks/distillation/loop.py DATA RECORDING --work runs/ [--share 0.25] [--folds 4] \
-        [--encoder random] [--epochs 16] [--seeds 0] [--choose 60] [--out report.json]
+        [--encoder random] [--epochs 16] [--seeds 0] [--choose 60] [--gold]
+        [--out report.json]
 
 DATA has `task.yaml`, `train.jsonl` and `dev.jsonl`; RECORDING holds an LLM's answers to dev
 sentences, which are replayed. In each fold a part of dev is tested on, the next one is dev (early
@@ -13,6 +14,7 @@ the same folds and with the same seed:
     gain     the same with `--choose` texts that `slcolm distil choose --by gain` chose
     random   the same with as many chosen at random
     gold     trained on the raw texts with their gold beside train: the most there is to gain
+             (with `--gold`)
     kept     what the guard kept of old and loop
 
 Figures are over the predictions for all folds together: strict relations (span-level, with entity
@@ -146,19 +148,18 @@ def folds(options: argparse.Namespace, seed: int) -> list[Fold]:
     return made
 
 
-def run(fold: Fold, choose: int) -> dict[str, list[Document]]:
+def run(fold: Fold, *, choose: bool, gold: bool) -> dict[str, list[Document]]:
     """Train everything of a fold; what each system finds in its test part."""
     fold.train("old")
     fold.loop("loop", "raw")
-    fold.train("gold", "--silver", str(fold.file("raw-gold")))
+    if gold:
+        fold.train("gold", "--silver", str(fold.file("raw-gold")))
     if choose:
         for by in ("gain", "random"):
             fold.choose(by)
             fold.loop(by, f"raw-{by}")
     texts = read_documents(fold.file("test"))
-    systems = [
-        name for name in _SYSTEMS if name != "kept" and (choose or name not in ("gain", "random"))
-    ]
+    systems = ["old", "loop"] + ["gain", "random"] * choose + ["gold"] * gold
     found = {name: predictions(fold.model(name), texts) for name in systems}
     found["kept"] = found["loop" if fold.report("loop")["kept"] == "new" else "old"]
     return found
@@ -179,6 +180,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--split-seed", type=int, default=0)
     parser.add_argument("--choose", type=int, default=60)
+    parser.add_argument("--gold", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     schema = read_schema(options.data / "task.yaml")
@@ -191,7 +193,7 @@ def main() -> None:
         gold: list[Document] = []
         pooled: dict[str, list[Document]] = {}
         for fold in made:
-            found = run(fold, options.choose)
+            found = run(fold, choose=options.choose > 0, gold=options.gold)
             gold += read_documents(fold.file("test"))
             for name, documents in found.items():
                 pooled.setdefault(name, []).extend(documents)
