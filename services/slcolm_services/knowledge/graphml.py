@@ -12,8 +12,10 @@ import os
 import re
 from collections.abc import Iterable
 from io import BytesIO
+from typing import Any
 
 import networkx as nx
+from networkx.readwrite.graphml import GraphMLWriter
 
 from slcolm_services.corpus.files import replacing
 from slcolm_services.knowledge.graph import Edge, KnowledgeGraph
@@ -30,7 +32,9 @@ def write_graphml(path: str | os.PathLike[str], graph: KnowledgeGraph) -> None:
         InvalidInput: The file cannot be written.
     """
     content = BytesIO()
-    nx.write_graphml_xml(_networkx(graph), content)
+    writer = _Writer()
+    writer.add_graph_element(_networkx(graph))
+    writer.dump(content)
     with replacing(path) as file:
         file.write(content.getvalue().decode("utf-8") + "\n")
 
@@ -43,6 +47,17 @@ def escape(text: str) -> str:
 def unescape(written: str) -> str:
     """The text that `escape` was given."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), written)
+
+
+class _Writer(GraphMLWriter):  # type: ignore[misc]  # networkx has no types
+    """networkx's, with booleans as XML has them and not as Python prints them."""
+
+    def add_data(self, name: Any, element_type: Any, value: Any, *rest: Any, **more: Any) -> Any:
+        """The element of an attribute."""
+        element = super().add_data(name, element_type, value, *rest, **more)
+        if isinstance(value, bool):
+            element.text = "true" if value else "false"
+        return element
 
 
 def _networkx(graph: KnowledgeGraph) -> nx.MultiDiGraph:

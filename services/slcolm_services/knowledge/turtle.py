@@ -50,10 +50,8 @@ def write_turtle(
             "the base IRI cannot be used", violations=[FieldViolation("base_iri", problem)]
         )
     written = _Writer(base_iri).turtle(graph)
-    # A carriage return as it is would be lost on systems that change line ends; it is inside a
-    # literal always, where Turtle has an escape for it.
     with replacing(path) as file:
-        file.write(written.replace("\r", "\\r"))
+        file.write(written)
 
 
 class _Serializer(TurtleSerializer):

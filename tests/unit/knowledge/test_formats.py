@@ -258,6 +258,12 @@ def test_what_is_escaped_for_xml_comes_back(text: str) -> None:
     assert unescape(escape(text)) == text
 
 
+def test_graphml_has_booleans_as_xml_has_them() -> None:
+    content = written(write_graphml, graph_of(AWKWARD))["out"]
+
+    assert ">true</data>" in content
+
+
 def test_an_ordinary_backslash_stays_as_it_is() -> None:
     assert escape("C:\\users \\u00 \t\n𠀀") == "C:\\users \\u00 \t\n𠀀"
 
