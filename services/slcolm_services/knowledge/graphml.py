@@ -55,8 +55,8 @@ class _Writer(GraphMLWriter):  # type: ignore[misc]  # networkx has no types
     def add_data(self, name: Any, element_type: Any, value: Any, *rest: Any, **more: Any) -> Any:
         """The element of an attribute."""
         element = super().add_data(name, element_type, value, *rest, **more)
-        if isinstance(value, bool):
-            element.text = "true" if value else "false"
+        if element_type is bool:
+            element.text = str(value).lower()
         return element
 
 
