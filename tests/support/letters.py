@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.corpus.schema_file import write_schema
+from slcolm_services.extraction.config import ExtractionConfig
+from slcolm_services.extraction.service import build
 from slcolm_services.model.calibration import PlattScaling, TemperatureScaling
 from slcolm_services.model.folder import ModelManifest, write_manifest
+from slcolm_services.runtime.config import ServerConfig
+from slcolm_services.runtime.server import Server
 
 SCHEMA = TaskSchema(
     name="letters",
@@ -161,3 +167,19 @@ def write_model(
     (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     write_manifest(folder, manifest)
     return folder
+
+
+@asynccontextmanager
+async def letters(model_folder: Path, folder: Path) -> AsyncIterator[str]:
+    """Serve the model, to at most 3 texts of 20 characters a call; gives the address."""
+    config = ExtractionConfig(
+        store=str(folder / "store"),
+        cache_dir=folder / "cache",
+        model=model_folder,
+        threads=1,
+        max_batch_documents=3,
+        max_text_characters=20,
+    )
+    async with Server(build(config), ServerConfig()) as server:
+        await server.load()
+        yield server.address

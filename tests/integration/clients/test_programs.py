@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.annals import Data, small_data
 from support.clients import Coordinator, Extractor, busy, dropped, on_loop, served
-from support.letters import write_model
+from support.letters import letters, write_model
 from support.programs import Ended, Program
 
 from slcolm_client import Client
 from slcolm_services.embedded import Embedded
-from slcolm_services.extraction.config import ExtractionConfig
-from slcolm_services.extraction.service import build
-from slcolm_services.runtime.config import ServerConfig
-from slcolm_services.runtime.server import Server
 
 # Building all programs is part of the first test's time.
 pytestmark = pytest.mark.timeout(900)
@@ -28,22 +23,6 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model"))
-
-
-@asynccontextmanager
-async def letters(model_folder: Path, folder: Path) -> AsyncIterator[str]:
-    """The address of an extraction service: `A` and `B` are persons, `x` and `y` places."""
-    config = ExtractionConfig(
-        store=str(folder / "store"),
-        cache_dir=folder / "cache",
-        model=model_folder,
-        threads=1,
-        max_batch_documents=3,
-        max_text_characters=20,
-    )
-    async with Server(build(config), ServerConfig()) as server:
-        await server.load()
-        yield server.address
 
 
 def test_its_own_tests_find_every_vector_right(program: Program) -> None:
