@@ -55,12 +55,21 @@ def write_turtle(
 
 
 class _Serializer(TurtleSerializer):
-    """rdflib's, without the prefixes that it makes up: they can end in half of a `%E7`."""
+    """rdflib's, without the prefixes that it makes up: they can end in half of a `%E7`.
+
+    It looks for a prefix whenever an IRI is written, which takes most of its time; here, once.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self._names: dict[Node, str | None] = {}
 
     def get_pname(self, uri: Node, gen_prefix: bool = True) -> str | None:
         """A name with a prefix that is bound; None where there is none."""
         del gen_prefix
-        return super().get_pname(uri, gen_prefix=False)
+        if uri not in self._names:
+            self._names[uri] = super().get_pname(uri, gen_prefix=False)
+        return self._names[uri]
 
 
 class _Writer:
