@@ -63,6 +63,7 @@ async def test_services_are_found_and_called_by_name(model_folder: Path, tmp_pat
     assert services == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
+        "inference.GRPCInferenceService",
         name,
     ]
     found, failed = response["results"]
