@@ -122,7 +122,7 @@ class OpenInferenceServicer(open_inference_pb2_grpc.GRPCInferenceServiceServicer
         return True
 
 
-def characters_of(request: open_inference_pb2.ModelInferRequest) -> int:
+def cost_of(request: open_inference_pb2.ModelInferRequest) -> int:
     """Bytes of the texts: no fewer than their characters, and known before they are decoded."""
     given = sum(len(text) for tensor in request.inputs for text in tensor.contents.bytes_contents)
     return given + sum(map(len, request.raw_input_contents))

@@ -87,7 +87,7 @@ def build(config: ExtractionConfig) -> Service:
 def _cost(request: Message) -> int:
     """Characters to read, at least 1; nothing for calls that read none."""
     if isinstance(request, open_inference_pb2.ModelInferRequest):
-        return max(1, open_inference.characters_of(request))
+        return max(1, open_inference.cost_of(request))
     if not isinstance(request, extraction_pb2.ExtractRequest):
         return 0
     return max(1, characters_of(request))
