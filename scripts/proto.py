@@ -30,10 +30,13 @@ def generate(target: Path) -> None:
             "grpc_tools.protoc",
             f"-I{PROTO}",
             f"-I{PROTO / 'third_party'}",
+            # As a part of our package: a top-level `inference` would be in the way of others.
+            f"-Islcolm/inference/v2={PROTO / 'third_party' / 'inference'}",
             f"--python_out={target}",
             f"--pyi_out={target}",
             f"--grpc_python_out={target}",
             *protos,
+            "slcolm/inference/v2/open_inference.proto",
         ],
         check=True,
         cwd=PROTO,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 import slcolm
 from slcolm_services.cli.roles import ROLES, config_type
+from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.server import Service
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "security.md"
@@ -38,10 +39,16 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Servi
     return {service.name: service for service in built}
 
 
+def roles(services: dict[str, Service]) -> dict[str, Mapping[str, Role]]:
+    """Roles of all methods, by the full name of their service."""
+    own = {name: service.roles for name, service in services.items()}
+    return own | {name: more for each in services.values() for name, more in each.others.items()}
+
+
 def test_every_method_of_every_contract_has_a_role(services: dict[str, Service]) -> None:
     declared = {service.full_name: {m.name for m in service.methods} for service in contracts()}
     assert len(declared) >= len(ROLES)
-    assert {name: set(service.roles) for name, service in services.items()} == declared
+    assert {name: set(by_method) for name, by_method in roles(services).items()} == declared
 
 
 def test_the_documentation_has_the_same_roles(services: dict[str, Service]) -> None:
@@ -51,6 +58,6 @@ def test_the_documentation_has_the_same_roles(services: dict[str, Service]) -> N
     }
     assert documented == {
         (name.rpartition(".")[2], method): role.name.lower()
-        for name, service in services.items()
-        for method, role in service.roles.items()
+        for name, by_method in roles(services).items()
+        for method, role in by_method.items()
     }

@@ -6,8 +6,9 @@ import codecs
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -105,6 +106,60 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[TextIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replacing_folder(
+    path: str | os.PathLike[str], names: Collection[str]
+) -> Iterator[Callable[[str], AbstractContextManager[TextIO]]]:
+    """Write several UTF-8 text files that appear together, as a folder, or not at all.
+
+    An old folder gives way when the block ends, if it holds nothing but files of these names.
+    Folders on the way are made; a link is followed.
+
+    Args:
+        path: The folder.
+        names: Names of the files.
+
+    Yields:
+        What opens a file of the folder by its name, as `replacing` does.
+
+    Raises:
+        InvalidInput: The path is a file or a folder with something else in it, or nothing can be
+            written there.
+    """
+    target = Path(path).resolve()
+    _check_replaceable(path, target, names)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as beside:
+            new, old = Path(beside) / "new", Path(beside) / "old"
+            new.mkdir()
+            yield lambda name: replacing(new / name)
+            _check_replaceable(path, target, names)
+            if target.exists():
+                target.rename(old)
+            try:
+                new.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _check_replaceable(path: str | os.PathLike[str], target: Path, names: Collection[str]) -> None:
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise InvalidInput(f"{path} cannot be written: it is a file; a folder is needed")
+    others = sorted(item.name for item in target.iterdir() if item.name not in names)
+    if others:
+        raise InvalidInput(
+            f"{path} cannot be written: it holds {others[0]!r}, which would be lost",
+            metadata={"folder": str(path), "others": str(len(others))},
+        )
 
 
 def _target(path: str | os.PathLike[str]) -> Path:

@@ -1,6 +1,7 @@
 """Predictions as files hold them: native documents, or lines with triples instead.
 
-A line of `merged.jsonl` has an id and `triples` by text; it may have entities and relations too.
+A line of `merged.jsonl` has an id and `triples` by text; it may have entities and relations too,
+and tell where the triples come from.
 """
 
 from __future__ import annotations
@@ -23,6 +24,36 @@ _NATIVE = ("id", "text", "entities", "relations")
 
 
 @dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a triple comes from; empty where the file does not say.
+
+    Attributes:
+        sources: Who said it: `slm`, `llm`, or the name of a provider.
+        rule: The rule of the merge that took it.
+    """
+
+    sources: tuple[str, ...] = ()
+    rule: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Who answered when guidance was asked; empty where the file does not say.
+
+    Attributes:
+        provider: Name of the provider.
+        model: Name of the model.
+        prompt_digest: Digest of the prompt.
+        offline_rules: Whether rules, not a language model, answered.
+    """
+
+    provider: str = ""
+    model: str = ""
+    prompt_digest: str = ""
+    offline_rules: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What was predicted for a sentence.
 
@@ -31,12 +62,18 @@ class Prediction:
         text: The sentence; None where the line does not say.
         triples: The predicted triples: the line's own, else those of its relations.
         document: The prediction with offsets; None where the line has triples alone.
+        lineage: Where each of the triples comes from, in their order.
+        explanation: What the LLM said of its answer; may be empty.
+        answer: Who gave that answer; None where there was none.
     """
 
     id: str
     text: str | None
     triples: tuple[Triple, ...]
     document: Document | None
+    lineage: tuple[Lineage, ...]
+    explanation: str = ""
+    answer: Answer | None = None
 
 
 def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
@@ -93,26 +130,56 @@ def _prediction(fields: JsonFields, value: dict[str, Any], found: Findings) -> P
     name = fields.string("id")
     has_triples, has_entities = "triples" in value, "entities" in value
     document = _document(value, found) if has_entities or not has_triples else None
-    triples = [_triple(item) for item in fields.objects("triples")]
+    items = [item for item in fields.objects("triples") if item is not None]
+    known = [(triple, _lineage(item)) for item in items if (triple := _triple(item)) is not None]
     if name is None or (document is None and not has_triples):
         return None
     if not has_triples and document is not None:
         return _of_document(document)
     text = fields.string("text") if "text" in value else None
-    known = tuple(triple for triple in triples if triple is not None)
-    return Prediction(name, text, known, document)
+    triples, lineage = tuple(triple for triple, _ in known), tuple(of for _, of in known)
+    explanation = _optional(fields, "explanation")
+    answer = _answer(value, found)
+    return Prediction(name, text, triples, document, lineage, explanation, answer)
 
 
 def _of_document(document: Document) -> Prediction:
-    return Prediction(document.id, document.text, document.triples(), document)
+    triples = document.triples()
+    lineage = (Lineage(),) * len(triples)
+    return Prediction(document.id, document.text, triples, document, lineage)
 
 
-def _triple(fields: JsonFields | None) -> Triple | None:
-    if fields is None:
-        return None
+def _triple(fields: JsonFields) -> Triple | None:
     head, tail, kind = fields.string("head"), fields.string("tail"), fields.string("type")
     prob = fields.probability("prob")
     return None if head is None or tail is None or kind is None else Triple(head, tail, kind, prob)
+
+
+def _lineage(fields: JsonFields) -> Lineage:
+    sources = [] if fields.raw("sources") is None else fields.strings("sources") or []
+    return Lineage(tuple(sources), _optional(fields, "rule"))
+
+
+def _answer(value: dict[str, Any], found: Findings) -> Answer | None:
+    """Who answered; None where nobody did, which a line may say by `missing`."""
+    given = value.get("answer")
+    fields = None if given is None else JsonFields.of(given, "answer", found, path="answer")
+    if fields is None or "missing" in fields.keys():  # noqa: SIM118  it is no dict
+        return None
+    rules = fields.raw("offline_rules")
+    if not isinstance(rules, bool | None):
+        found.error("answer.offline_rules", "must be true or false")
+    return Answer(
+        _optional(fields, "provider"),
+        _optional(fields, "model"),
+        _optional(fields, "prompt_digest"),
+        offline_rules=rules is True,
+    )
+
+
+def _optional(fields: JsonFields, key: str) -> str:
+    """A string that may be absent or null."""
+    return "" if fields.raw(key) is None else fields.string(key) or ""
 
 
 def _document(value: dict[str, Any], found: Findings) -> Document | None:

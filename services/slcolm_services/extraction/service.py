@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+import grpc
 from google.protobuf.message import Message
 
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
+from slcolm.inference.v2 import open_inference_pb2, open_inference_pb2_grpc
+from slcolm_services.extraction import open_inference
 from slcolm_services.extraction.config import ExtractionConfig
 from slcolm_services.extraction.measures import ExtractionMeasures
 from slcolm_services.extraction.registry import Registry
@@ -20,6 +23,9 @@ from slcolm_services.runtime.service import Service
 from slcolm_services.runtime.store import ArtifactStore
 
 _NAME = extraction_pb2.DESCRIPTOR.services_by_name["ExtractionService"].full_name
+_OPEN_INFERENCE_METHODS = open_inference_pb2.DESCRIPTOR.services_by_name[
+    "GRPCInferenceService"
+].methods_by_name.keys()
 
 
 def build(config: ExtractionConfig) -> Service:
@@ -36,6 +42,11 @@ def build(config: ExtractionConfig) -> Service:
         workers=resources.slots, batch_tokens=resources.batch_tokens, measures=measures
     )
     servicer = ExtractionServicer(config, registry, scheduler, measures)
+    by_protocol = open_inference.OpenInferenceServicer(servicer, registry)
+
+    def register(server: grpc.aio.Server) -> None:
+        extraction_pb2_grpc.add_ExtractionServiceServicer_to_server(servicer, server)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(by_protocol, server)
 
     async def start() -> None:
         scheduler.start()
@@ -52,9 +63,7 @@ def build(config: ExtractionConfig) -> Service:
 
     return Service(
         name=_NAME,
-        register=lambda server: extraction_pb2_grpc.add_ExtractionServiceServicer_to_server(
-            servicer, server
-        ),
+        register=register,
         start=start,
         stop=stop,
         cost=_cost,
@@ -71,11 +80,14 @@ def build(config: ExtractionConfig) -> Service:
             "ListModels": Role.READ,
             "LoadModel": Role.WRITE,
         },
+        others={open_inference.SERVICE: dict.fromkeys(_OPEN_INFERENCE_METHODS, Role.READ)},
     )
 
 
 def _cost(request: Message) -> int:
     """Characters to read, at least 1; nothing for calls that read none."""
+    if isinstance(request, open_inference_pb2.ModelInferRequest):
+        return max(1, open_inference.cost_of(request))
     if not isinstance(request, extraction_pb2.ExtractRequest):
         return 0
     return max(1, characters_of(request))

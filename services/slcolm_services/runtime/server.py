@@ -81,6 +81,8 @@ class Service:
         dependencies: What it needs beside itself; looked at from the end of `start` on.
         roles: Role that a caller needs, by method name, where calls need tokens; `ADMIN` for what
             does not stand there.
+        others: Further services on the same port, by full name, with the roles of their methods.
+            Limits and readiness are the same for all.
     """
 
     name: str
@@ -94,6 +96,11 @@ class Service:
     collectors: Sequence[Collector] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)
     dependencies: Sequence[Dependency] = ()
+    others: Mapping[str, Mapping[str, Role]] = field(default_factory=dict)
+
+    def roles_of(self, service: str) -> Mapping[str, Role] | None:
+        """Roles of the methods of a service that is served here, by its full name."""
+        return self.roles if service == self.name else self.others.get(service)
 
 
 class Server:
@@ -148,7 +155,7 @@ class Server:
         self._service.register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
-            (self._service.name, _HEALTH, reflection.SERVICE_NAME), server
+            (self._service.name, *self._service.others, _HEALTH, reflection.SERVICE_NAME), server
         )
         self.port = await self._bind("port", self.port, server, self._credentials())
         self._servers.append(server)
@@ -224,7 +231,7 @@ class Server:
                     metrics=self.metrics,
                 ),
             ),
-            covers=lambda service: service == self._service.name,
+            covers=lambda service: self._service.roles_of(service) is not None,
         )
         return [around, *access, inside]
 
@@ -235,9 +242,8 @@ class Server:
             return None
         if service == reflection.SERVICE_NAME:
             return Role.READ
-        if service == self._service.name:
-            return self._service.roles.get(method.rpartition("/")[2], Role.ADMIN)
-        return Role.ADMIN
+        roles = self._service.roles_of(service) or {}
+        return roles.get(method.rpartition("/")[2], Role.ADMIN)
 
     def _credentials(self) -> grpc.ServerCredentials | None:
         config = self._config

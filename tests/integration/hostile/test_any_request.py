@@ -21,6 +21,7 @@ from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.evaluation.v1 import evaluation_pb2
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm.guidance.v1 import guidance_pb2
+from slcolm.inference.v2 import open_inference_pb2
 from slcolm.retrieval.v1 import retrieval_pb2
 from slcolm.training.v1 import training_pb2
 from slcolm_services.coordinator import service as coordinator
@@ -47,6 +48,13 @@ NOT_THE_CALLERS_FAULT = {
 TIMEOUT_SECONDS = 120.0
 EXAMPLES = 60
 
+
+def _extraction(folder: Path) -> Service:
+    return extraction.build(
+        ExtractionConfig(store=str(folder / "store"), cache_dir=folder / "cache", threads=1)
+    )
+
+
 SERVICES: dict[ServiceDescriptor, Callable[[Path], Service]] = {
     evaluation_pb2.DESCRIPTOR.services_by_name["EvaluationService"]: lambda _: evaluation.build(
         EvaluationConfig(max_bootstrap_samples=20)
@@ -57,11 +65,8 @@ SERVICES: dict[ServiceDescriptor, Callable[[Path], Service]] = {
     retrieval_pb2.DESCRIPTOR.services_by_name["RetrievalService"]: lambda folder: retrieval.build(
         RetrievalConfig(folder=folder / "qdrant")
     ),
-    extraction_pb2.DESCRIPTOR.services_by_name["ExtractionService"]: lambda folder: (
-        extraction.build(
-            ExtractionConfig(store=str(folder / "store"), cache_dir=folder / "cache", threads=1)
-        )
-    ),
+    extraction_pb2.DESCRIPTOR.services_by_name["ExtractionService"]: _extraction,
+    open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]: _extraction,
     training_pb2.DESCRIPTOR.services_by_name["TrainingService"]: lambda folder: training.build(
         TrainingConfig(store=str(folder / "store"), work_dir=folder / "training")
     ),

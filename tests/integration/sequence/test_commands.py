@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import networkx as nx
 import pytest
 from support.annals import Data
 
@@ -75,6 +76,31 @@ def test_a_replayed_run_ends_with_files_and_one_json_document(
     )
     assert {stage["name"] for stage in report["stages"]} >= {"train", "guide", "report"}
     _predict_and_score(data, out, tmp_path)
+    _draw_graph(out, tmp_path)
+
+
+def _draw_graph(out: Path, tmp_path: Path) -> None:
+    """What a run leaves is a graph: each triple an edge, between mentions that have a type."""
+    merged, graph = out / "merged.jsonl", tmp_path / "graph.graphml"
+    result = _slcolm(
+        *("graph", merged, "--format", "graphml", "--out", graph, "--json"), home=tmp_path / "home"
+    )
+    assert result.returncode == 0, result.stderr
+    drawn = nx.read_graphml(graph, force_multigraph=True)
+    assert json.loads(result.stdout)["edges"] == drawn.number_of_edges()
+    assert all(drawn.nodes[name]["type"] for name in drawn)
+    edges = {
+        (edge["document"], drawn.nodes[head]["text"], edge["type"], drawn.nodes[tail]["text"])
+        for head, tail, edge in drawn.edges(data=True)
+    }
+    lines = map(json.loads, merged.read_text(encoding="utf-8").splitlines())
+    triples = {
+        (line["id"], triple["head"], triple["type"], triple["tail"])
+        for line in lines
+        for triple in line["triples"]
+    }
+    assert edges == triples
+    assert triples
 
 
 def _predict_and_score(data: Data, out: Path, tmp_path: Path) -> None:

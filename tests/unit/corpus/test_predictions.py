@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from slcolm_services.corpus.documents import Triple
-from slcolm_services.corpus.predictions import read_predictions
+from slcolm_services.corpus.predictions import Answer, Lineage, read_predictions
 from slcolm_services.errors import DataInvalid
 
 NATIVE: dict[str, Any] = {
@@ -45,6 +45,40 @@ def test_the_triples_of_a_line_come_before_its_relations(tmp_path: Path) -> None
 def test_triples_alone_are_enough(tmp_path: Path) -> None:
     (found,) = read_predictions(write(tmp_path / "p.jsonl", {"id": "1", "triples": TRIPLES}))
     assert (found.triples, found.document) == ((Triple("乙", "甲", "子"),), None)
+
+
+def test_lineage_is_read_where_a_line_has_it(tmp_path: Path) -> None:
+    answer = {"provider": "p", "model": "m", "prompt_digest": "d", "offline_rules": True}
+    line = NATIVE | {"triples": TRIPLES, "explanation": "因为", "answer": answer}
+    unanswered = line | {"id": "2", "answer": {"missing": "refused"}, "explanation": None}
+    found, bare, native = read_predictions(
+        write(tmp_path / "p.jsonl", line, unanswered, NATIVE | {"id": "3"})
+    )
+    assert found.lineage == (Lineage(("llm",), "llm"),)
+    assert (found.explanation, found.answer) == (
+        "因为",
+        Answer("p", "m", "d", offline_rules=True),
+    )
+    assert (bare.explanation, bare.answer) == ("", None)
+    assert (native.lineage, native.answer) == ((Lineage(),), None)
+
+
+def test_lineage_that_is_none_is_named(tmp_path: Path) -> None:
+    line = {
+        "id": "1",
+        "triples": [{"head": "甲", "tail": "乙", "type": "父", "sources": "slm", "rule": 1}],
+        "explanation": ["因为"],
+        "answer": {"model": 3, "offline_rules": "no"},
+    }
+    with pytest.raises(DataInvalid) as caught:
+        read_predictions(write(tmp_path / "p.jsonl", line))
+    assert [violation.field for violation in caught.value.violations] == [
+        "line 1: triples[0].sources",
+        "line 1: triples[0].rule",
+        "line 1: explanation",
+        "line 1: answer.offline_rules",
+        "line 1: answer.model",
+    ]
 
 
 def test_everything_wrong_is_named_with_its_line(tmp_path: Path) -> None:
