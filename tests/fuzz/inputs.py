@@ -43,8 +43,10 @@ def native() -> list[bytes]:
     return [
         (format_line(documents()[0]) + "\n").encode(),
         "".join(format_line(document) + "\n" for document in documents()[1:4]).encode(),
-        (b'{"id": "a", "text": "ab", "entities": [{"type": "P", "start": 0, "end": 1, "prob": 0.5, "tier": "A"}],'
-        b' "origin": {"model": "m"}}'),
+        (
+            b'{"id": "a", "text": "ab", "entities": [{"type": "P", "start": 0, "end": 1, "prob": 0.5, "tier": "A"}],'
+            b' "origin": {"model": "m"}}'
+        ),
     ]
 
 
