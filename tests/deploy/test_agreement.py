@@ -132,7 +132,7 @@ def test_production_is_encrypted_and_knows_its_callers(role: str, tmp_path: Path
     folder = Path(mount["mountPath"])
 
     assert not server.allow_unprotected
-    assert volume["secret"]["secretName"] == "slcolm-tls"  # noqa: S105  a name
+    assert volume["secret"]["secretName"] == "slcolm-tls"
     assert server.tls_certificate == folder / "tls.crt"
     assert server.tls_key == folder / "tls.key"
     assert server.tls_client_ca == folder / "ca.crt"

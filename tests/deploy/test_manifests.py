@@ -162,7 +162,7 @@ def test_selectors_find_the_pods_of_one_service(cluster: Cluster) -> None:
         selector = workload.manifest["spec"]["selector"]["matchLabels"]
         assert _selected(selector, workloads) == [workload.role]
     assert services == set(ROLES)
-    # The only training service would hold up the node that it is on; it goes on from its checkpoint.
+    # Training, of which there is one, may go at any time: it goes on from its checkpoint.
     assert budgets == set(ROLES) - {"training"}
 
 

@@ -1,4 +1,4 @@
-"""Manifests as `kubectl kustomize` puts them together, and what a pod of theirs would be started with."""
+"""Manifests as `kubectl kustomize` puts them together, and what their pods are started with."""
 
 from __future__ import annotations
 

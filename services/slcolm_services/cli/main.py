@@ -35,6 +35,7 @@ _COMMANDS = {
     "models": ("models", "Show and list trained models."),
     "up": ("up", "Start every service on this machine."),
     "serve": ("serve", "Start one service."),
+    "health": ("health", "Ask a service whether it takes calls."),
 }
 
 
