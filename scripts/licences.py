@@ -1,44 +1,45 @@
-"""List the licences of what an SBOM names: `python scripts/licences.py sbom.cdx.json`.
+"""List what is installed with this Python, and under which licence: `python scripts/licences.py`.
 
-A line for each component: name, version and licence, as the package itself declares it. A package
+A line for each package: name, version and licence, as the package itself declares it. A package
 that declares none is an error: somebody has to look.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
-from typing import Any
+from importlib.metadata import Distribution, distributions
+
+_CLASSIFIER = "License :: "
 
 
 def main() -> None:
-    """Print the list; exit status 1 where a component has no licence."""
-    (path,) = sys.argv[1:]
-    components = json.loads(Path(path).read_text(encoding="utf-8"))["components"]
+    """Print the list; exit status 1 where a package has no licence."""
     missing = []
-    for component in sorted(components, key=lambda item: str(item["name"]).lower()):
-        found = licences(component)
+    for package in sorted(distributions(), key=lambda item: item.name.lower()):
+        found = licence(package)
         if not found:
-            missing.append(component["name"])
-        print(component["name"], component["version"], " AND ".join(found) or "UNKNOWN", sep="\t")
+            missing.append(package.name)
+        print(package.name, package.version, found or "UNKNOWN", sep="\t")
     if missing:
         print(f"no licence is declared by: {', '.join(missing)}", file=sys.stderr)
         sys.exit(1)
 
 
-def licences(component: dict[str, Any]) -> list[str]:
-    """SPDX expressions where there are some, else what was declared otherwise."""
-    expressions, others = [], []
-    for entry in component.get("licenses", []):
-        licence = entry.get("license", {})
-        if "expression" in entry:
-            expressions.append(entry["expression"])
-        elif "id" in licence:
-            expressions.append(licence["id"])
-        elif licence.get("name"):
-            others.append(licence["name"])
-    return sorted(set(expressions or others))
+def licence(package: Distribution) -> str:
+    """An SPDX expression where there is one, else what was declared in one of the older ways."""
+    metadata = package.metadata
+    expression = metadata.get("License-Expression")
+    if expression:
+        return str(expression)
+    classifiers = {
+        line.removeprefix(_CLASSIFIER).removeprefix("OSI Approved :: ")
+        for line in metadata.get_all("Classifier", [])
+        if line.startswith(_CLASSIFIER) and line != f"{_CLASSIFIER}OSI Approved"
+    }
+    if classifiers:
+        return " AND ".join(sorted(classifiers))
+    # Some put the whole text there.
+    return str(metadata.get("License", "")).strip().partition("\n")[0]
 
 
 if __name__ == "__main__":

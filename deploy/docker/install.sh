@@ -21,5 +21,4 @@ python3 -m venv "$folder"
 mkdir -p "$folder/share/slcolm"
 "$tools/bin/python" -m cyclonedx_py environment "$folder/bin/python" --output-reproducible \
   --spec-version 1.6 --output-file "$folder/share/slcolm/sbom.cdx.json"
-"$tools/bin/python" "${LICENCES:-$here/licences.py}" "$folder/share/slcolm/sbom.cdx.json" \
-  > "$folder/share/slcolm/licences.txt"
+"$folder/bin/python" "${LICENCES:-$here/licences.py}" > "$folder/share/slcolm/licences.txt"
