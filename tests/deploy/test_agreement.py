@@ -1,4 +1,4 @@
-"""What manifests say of services is what services do: settings, flags, ports, probes, times, metrics."""
+"""What manifests say of services is what services do: settings, ports, probes, times, metrics."""
 
 from __future__ import annotations
 

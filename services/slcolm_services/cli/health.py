@@ -1,4 +1,4 @@
-"""`slcolm health`: whether a service takes calls, for people and for health checks of containers."""
+"""`slcolm health`: whether a service takes calls, for people and for containers' checks."""
 
 from __future__ import annotations
 
