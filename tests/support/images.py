@@ -87,7 +87,7 @@ def lay_out(folder: Path, wheel: Path, extras: str) -> Environment:
                 link = folder / file
                 link.parent.mkdir(parents=True, exist_ok=True)
                 if not link.exists():
-                    link.symlink_to(package.locate_file(file))
+                    link.symlink_to(str(package.locate_file(file)))
     return Environment(folder, frozenset(needed))
 
 
