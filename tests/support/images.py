@@ -7,6 +7,7 @@ would: as a user without rights, on file systems that may only be read but for o
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -81,14 +82,30 @@ def lay_out(folder: Path, wheel: Path, extras: str) -> Environment:
         archive.extractall(folder)
     (information,) = folder.glob("slcolm-*.dist-info")
     needed = _closure(Distribution.at(information), frozenset(extras.split(",")))
+    shared = _shared()
     for package in needed.values():
-        for file in package.files or ():
-            if ".." not in file.parts:  # scripts
-                link = folder / file
-                link.parent.mkdir(parents=True, exist_ok=True)
-                if not link.exists():
-                    link.symlink_to(str(package.locate_file(file)))
+        for path in {_link(file.parts, shared) for file in package.files or ()} - {()}:
+            link = folder.joinpath(*path)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(str(package.locate_file("/".join(path))))
     return Environment(folder, frozenset(needed))
+
+
+def _link(parts: tuple[str, ...], shared: frozenset[str]) -> tuple[str, ...]:
+    """What is linked for a file: the folder at the top, or itself where packages share that."""
+    if parts[0] == "..":  # scripts
+        return ()
+    return parts if parts[0] in shared else parts[:1]
+
+
+@functools.cache
+def _shared() -> frozenset[str]:
+    """Names at the top of what is installed that several packages have files in."""
+    owners: dict[str, set[str]] = {}
+    for package in distributions():
+        for file in package.files or ():
+            owners.setdefault(file.parts[0], set()).add(package.name)
+    return frozenset(name for name, packages in owners.items() if len(packages) > 1)
 
 
 def _closure(root: Distribution, extras: frozenset[str]) -> dict[str, Distribution]:
