@@ -272,3 +272,22 @@ def test_prometheus_without_the_operator_is_told_the_same_addresses() -> None:
         role: [f"slcolm-{role}:{workload.ports['metrics']}"]
         for role, workload in cluster.workloads.items()
     }
+
+
+def test_the_documentation_has_the_secrets_and_the_times_of_the_manifests(tmp_path: Path) -> None:
+    text = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+    workloads = overlay("production").workloads
+    named = set(re.findall(r"'secret(?:Name|Ref|KeyRef)'[^}]*?'(slcolm-[a-z]+)'", str(workloads)))
+    rows = re.findall(r"^\| ([a-z, ]+) \| (\d+) \| (\d+) \| ", text, re.MULTILINE)
+
+    assert named == set(re.findall(r"^\| `(slcolm-[a-z]+)` \| `", text, re.MULTILINE))
+    told = {
+        role: (int(grace), int(end)) for roles, grace, end in rows for role in roles.split(", ")
+    }
+    assert told == {
+        role: (
+            _server(workload, tmp_path).grace_seconds,
+            workload.pod["terminationGracePeriodSeconds"],
+        )
+        for role, workload in workloads.items()
+    }
