@@ -183,7 +183,9 @@ def test_probes_ask_the_plain_health_port_for_names_that_there_are(
         for kind in ("startup", "readiness", "liveness")
     }
 
+    image = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
     assert {probe["port"] for probe in probes.values()} == {server.health_port}
+    assert f"SLCOLM_SERVER_HEALTH_PORT={server.health_port}\n" in image
     assert probes["readiness"]["service"] == ""
     assert probes["startup"]["service"] == probes["liveness"]["service"] == LIVENESS
 
