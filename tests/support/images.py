@@ -103,8 +103,9 @@ def _shared() -> frozenset[str]:
     """Names at the top of what is installed that several packages have files in."""
     owners: dict[str, set[str]] = {}
     for package in distributions():
+        name = package.name  # which is read anew each time
         for file in package.files or ():
-            owners.setdefault(file.parts[0], set()).add(package.name)
+            owners.setdefault(file.parts[0], set()).add(name)
     return frozenset(name for name, packages in owners.items() if len(packages) > 1)
 
 
