@@ -13,11 +13,10 @@ tools=${TOOLS:-/opt/tools}
 here=$(cd "$(dirname "$0")" && pwd)
 
 set -- "${WHEELS:-/wheel}"/slcolm-*.whl
-python3 -m venv "$folder"
-"$folder/bin/python" -m pip install --no-cache-dir --disable-pip-version-check \
+# Nothing is installed into an image that is finished: it has no pip.
+python3 -m venv --without-pip "$folder"
+"$tools/bin/pip" --python "$folder/bin/python" install --no-cache-dir --disable-pip-version-check \
   --constraint "${CONSTRAINTS:-$here/constraints.txt}" "$1[$extras]"
-# Nothing is installed into an image that is finished.
-"$folder/bin/python" -m pip uninstall --yes --quiet setuptools pip
 mkdir -p "$folder/share/slcolm"
 "$tools/bin/python" -m cyclonedx_py environment "$folder/bin/python" --output-reproducible \
   --spec-version 1.6 --output-file "$folder/share/slcolm/sbom.cdx.json"
