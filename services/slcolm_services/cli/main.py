@@ -39,6 +39,7 @@ _COMMANDS = {
     "models": ("models", "Show and list trained models."),
     "up": ("up", "Start every service on this machine."),
     "serve": ("serve", "Start one service."),
+    "health": ("health", "Ask a service whether it takes calls."),
 }
 
 

@@ -22,6 +22,9 @@ ItemT = TypeVar("ItemT")
 OnDone = Callable[[int], None]
 """Called with the number of items that were finished since the last call."""
 
+_MOST_LOADS = 12
+"""Replicas of the extraction service that a model is surely loaded in."""
+
 
 def batches(items: Sequence[ItemT], size: int) -> Iterator[Sequence[ItemT]]:
     """Split `items` into consecutive batches of at most `size`."""
@@ -48,7 +51,7 @@ def extract(
 ) -> list[extraction_pb2.ExtractResult]:
     """Run the SLM over texts, with sentence vectors; results in the order of `documents`.
 
-    Loads the revision where the service does not hold it, as after a restart.
+    Loads the revision where the service does not hold it, as after a restart or in a new replica.
     """
     results: list[extraction_pb2.ExtractResult] = []
     for batch in batches(documents, batch_documents):
@@ -57,16 +60,32 @@ def extract(
             model_revision=revision,
             include_vectors=True,
         )
+        results.extend(_extract(peers, request).results)
+        on_done(len(batch))
+    return results
+
+
+def _extract(
+    peers: Peers, request: extraction_pb2.ExtractRequest
+) -> extraction_pb2.ExtractResponse:
+    for loads in range(1, _MOST_LOADS + 1):
         try:
-            response = peers.invoke("extraction", peers.extraction.Extract, request)
+            return _ask(peers, request)
         except RemoteError as error:
             if error.reason != ModelNotFound.reason:
                 raise
-            load_model(peers, revision)
-            response = peers.invoke("extraction", peers.extraction.Extract, request)
-        results.extend(response.results)
-        on_done(len(batch))
-    return results
+        # Replicas take turns, and each holds models of its own: the replica that loads is not the
+        # one that is asked next. One load more each time reaches all of them in the end.
+        for _ in range(loads):
+            load_model(peers, request.model_revision)
+    return _ask(peers, request)
+
+
+def _ask(peers: Peers, request: extraction_pb2.ExtractRequest) -> extraction_pb2.ExtractResponse:
+    response: extraction_pb2.ExtractResponse = peers.invoke(
+        "extraction", peers.extraction.Extract, request
+    )
+    return response
 
 
 def merge_item(
