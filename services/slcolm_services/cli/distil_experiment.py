@@ -86,40 +86,37 @@ def _print(asked: Experiment, summary: dict[str, Any], output: Path) -> None:
     out = console()
     seeds = number_of(len(asked.seeds), "seed")
     for kind, part in summary.items():
-        table = _table(f"{kind} on test, groups, {seeds}", ("group", "data"), ("A",))
+        table = _table(f"{kind} on test, {seeds}", "group", "A")
         for line in part["groups"]:
-            table.add_row(line["group"], line["data"], *_figures(line, ("A",)))
+            table.add_row(f"{line['group']} {line['data']}", *_figures(line, "A"))
         out.print(table)
-        table = _table(f"{kind} on test, schedules, {seeds}", ("schedule", "rate"), ("A", "D"))
+        table = _table(f"{kind} on test, {seeds}", "schedule, rate", "D")
         for line in part["schedules"]:
-            table.add_row(line["schedule"], line["rate_course"], *_figures(line, ("A", "D")))
+            table.add_row(f"{line['schedule']}, {line['rate_course']}", *_figures(line, "D"))
         out.print(table)
+    out.print(
+        "F1 and macro F1: mean and deviation over seeds; interval over sentences, p over seeds"
+    )
     out.print(f"{SUMMARY_FILE} and {PLOT_FILE} in {escape(str(output))}", soft_wrap=True)
 
 
-def _table(title: str, names: tuple[str, ...], against: tuple[str, ...]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in names:
-        table.add_column(name)
-    for name in ("precision", "recall", "F1", "macro F1", "epoch"):
-        table.add_column(name, justify="right")
-    for name in against:
-        table.add_column(f"F1 - {name} [95 %]", justify="right")
-        table.add_column("p (seeds)", justify="right")
+def _table(title: str, name: str, against: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column(name, no_wrap=True)
+    for column in ("P", "R", "F1", "macro F1", f"F1 - {against} [95 %]", "p"):
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
-def _figures(line: dict[str, Any], against: tuple[str, ...]) -> list[str]:
-    told = [f"{100 * line[name]['mean']:.1f}" for name in ("precision", "recall")] + [
+def _figures(line: dict[str, Any], against: str) -> list[str]:
+    shares = [f"{100 * line[name]['mean']:.1f}" for name in ("precision", "recall")]
+    spreads = [
         f"{100 * line[name]['mean']:.1f} ± {100 * line[name]['deviation']:.1f}"
         for name in ("f1", "macro_f1")
     ]
-    told.append(f"{line['epoch']:g}")
-    for name in against:
-        gap = line["against"].get(name)
-        if gap is None:
-            told += ["", ""]
-            continue
-        told.append(f"{100 * gap['mean']:+.1f} [{100 * gap['low']:+.1f}, {100 * gap['high']:+.1f}]")
-        told.append("" if gap["p_seeds"] is None else f"{gap['p_seeds']:.3f}")
-    return told
+    gap = line["against"].get(against)
+    if gap is None:
+        return [*shares, *spreads, "", ""]
+    interval = f"[{100 * gap['low']:+.1f}, {100 * gap['high']:+.1f}]"
+    p_seeds = "" if gap["p_seeds"] is None else f"{gap['p_seeds']:.3f}"
+    return [*shares, *spreads, f"{100 * gap['mean']:+.1f} {interval}", p_seeds]

@@ -104,7 +104,7 @@ def test_the_joint_model_is_compared_on_relations_too(prepared: Path) -> None:
     assert done.returncode == 0, done.stderr
     summary = json.loads((prepared / "out" / "summary.json").read_bytes())
     assert set(summary) == {"entities", "relations"}
-    assert "relations on test, schedules, 1 seed" in done.stdout
+    assert "relations on test, 1 seed" in done.stdout
     # Models and checkpoints of cells are not kept.
     names = {path.name for path in (prepared / "out" / "cells").glob("*/*")}
     assert names == {"result.json", "entities.npy", "relations.npy"}

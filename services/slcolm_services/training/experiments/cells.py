@@ -16,11 +16,11 @@ from slcolm_services.training.versions import versions
 GROUPS = {
     "A": "original",
     "B": "distilled",
-    "C": "distilled + other domain",
+    "C": "distilled + other",
     "D": "simple mix",
-    "E": "simple mix + other domain",
+    "E": "simple mix + other",
 }
-"""Groups of the paper's table 2."""
+"""Groups of the paper's table 2; `other` is distilled data of another domain."""
 
 
 @dataclass(frozen=True)
