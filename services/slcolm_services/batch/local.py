@@ -24,6 +24,8 @@ from slcolm_services.batch.rows import Row, RowError
 from slcolm_services.errors import ServiceUnavailable
 
 _TIMEOUT_SECONDS = 120.0
+_SDK_PATIENCE_SECONDS = 20.0
+"""How long the SDK tries a batch again by itself; after that its rows are asked about alone."""
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
 _PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
@@ -66,7 +68,10 @@ class LocalEngine:
         security = security or Security()
         self._model = _model(address, security, patience_seconds)
         self._client = ExtractionClient(
-            address, security=security, timeout_seconds=_TIMEOUT_SECONDS
+            address,
+            security=security,
+            timeout_seconds=_TIMEOUT_SECONDS,
+            retries=Retries(patience_seconds=min(_SDK_PATIENCE_SECONDS, patience_seconds)),
         )
 
     @property

@@ -52,7 +52,6 @@ _LINE_SECONDS = 15.0
     "--extraction",
     "address",
     metavar="HOST:PORT",
-    envvar="SLCOLM_EXTRACTION",
     help="The extraction service; its default model is used.",
 )
 @click.option(
@@ -138,8 +137,8 @@ def batch(
     if (address is None) == (model_path is None):
         raise click.UsageError("name either --extraction or --model")
     fields = Fields(text_field, id_field)
+    sources = [inspect(path, kind or format_of(path), fields) for path in find(patterns)]
     with held(folder):
-        sources = [inspect(path, kind or format_of(path), fields) for path in find(patterns)]
         job = Job(sources, fields, folder, shard_rows)
         progress = _Progress(job.rows)
         with (
@@ -251,10 +250,11 @@ def _report(manifest: Manifest, folder: Path, progress: _Progress, *, as_json: b
             }
         )
         return
+    speed = f", {rate:.1f} rows/s" if progress.done else ""
     before = f", {progress.before} of them before" if progress.before else ""
     console().print(
         f"{number_of(manifest.rows, 'row')}{before} in {number_of(len(manifest.shards), 'shard')} "
-        f"-> {escape(str(folder))} ({seconds:.1f} s, {rate:.1f} rows/s)",
+        f"-> {escape(str(folder))} ({seconds:.1f} s{speed})",
         soft_wrap=True,
     )
     if failed:
