@@ -117,7 +117,9 @@ def test_parquet_is_read_by_its_columns(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     path, fields = tmp_path / "t.parquet", Fields("body", "key")
-    table = pa.table({"body": ["甲", None, "乙"] * 1000, "key": [1, 2, None] * 1000, "x": [0] * 3000})
+    table = pa.table(
+        {"body": ["甲", None, "乙"] * 1000, "key": [1, 2, None] * 1000, "x": [0] * 3000}
+    )
     pq.write_table(table, path)
     source = inspect(path, format_of(path), fields)
     rows = list(read([source], fields))
