@@ -133,7 +133,7 @@ def test_a_command_that_is_killed_goes_on_and_ends_the_same(
     kill(first)
     finished = shards_in(out)
     second = start(corpus, out, service.address)
-    wait_for(lambda: (out / f"part-{finished + 2:05}.jsonl").exists())
+    wait_for((out / f"part-{finished + 2:05}.jsonl").exists)
     kill(second)
     finished = shards_in(out)
     assert finished < SHARDS

@@ -70,7 +70,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 20), st.integers(1, 8), st.lists(st.integers(0, 20), max_size=4))
 def test_an_output_does_not_tell_where_it_was_broken_off(
     count: int, shard_rows: int, breaks: list[int]
