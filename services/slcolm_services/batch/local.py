@@ -23,14 +23,13 @@ from slcolm_services.batch.engine import Answer, Model
 from slcolm_services.batch.rows import Row, RowError
 from slcolm_services.errors import ServiceUnavailable
 
-_TIMEOUT_SECONDS = 120.0
+_TIMEOUT_SECONDS = 900.0
+"""As long as a service lets any call run: a text of a million characters takes minutes."""
 _SDK_PATIENCE_SECONDS = 20.0
 """How long the SDK tries a batch again by itself; after that its rows are asked about alone."""
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0
-_PASSING = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
-# It has the code of an overload, but the text will not get shorter.
-_TOO_LARGE = "MESSAGE_TOO_LARGE"
+_MODEL_SECONDS = 60.0
 
 
 class LocalEngine:
@@ -111,7 +110,7 @@ class LocalEngine:
         """What came of a row in the end; it is asked about alone until that is known."""
         deadline, pause, alone = time.monotonic() + self._patience, _FIRST_PAUSE_SECONDS, False
         while (error := extraction.error) is not None:
-            if error.code in _PASSING and error.reason != _TOO_LARGE:
+            if _passes(error):
                 self._wait(deadline, pause, error)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             elif alone or not error.request_id:
@@ -133,12 +132,20 @@ class LocalEngine:
         time.sleep(min(left, asked_for + random.uniform(pause / 2, pause)))
 
 
+def _passes(error: SlcolmClientError) -> bool:
+    """Whether the service may take the row later."""
+    if error.code == "RESOURCE_EXHAUSTED":
+        # A text that is too large has the code of an overload, but will not get shorter.
+        return error.reason != "MESSAGE_TOO_LARGE"
+    return error.code == "UNAVAILABLE" or error.reason == "DEADLINE_TOO_SHORT"
+
+
 def _model(address: str, security: Security, patience_seconds: float) -> Model:
     with connect(address, security=security) as channel:
         response = call(
             extraction_pb2_grpc.ExtractionServiceStub(channel).GetModel,
             extraction_pb2.GetModelRequest(),
-            timeout_seconds=patience_seconds + _TIMEOUT_SECONDS,
+            timeout_seconds=patience_seconds + _MODEL_SECONDS,
             retries=Retries(patience_seconds=patience_seconds),
         )
     return Model(response.model.revision, response.model.precision)

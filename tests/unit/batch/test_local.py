@@ -119,6 +119,21 @@ async def test_waiting_ends_where_the_service_will_not_come_back() -> None:
 
 
 @on_loop
+async def test_a_text_that_takes_too_long_costs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slcolm_services.batch.local._TIMEOUT_SECONDS", 0.3)
+    service = Described(gate=asyncio.Event(), passing="quick")
+    answers = await asked(service, ["quick", "slow"], batch_size=1)
+    assert [outcome(answer) for answer in answers] == ["quick", "DEADLINE_EXCEEDED"]
+    assert len(service.arrived) == 3
+
+
+@on_loop
+async def test_a_text_that_fits_no_message_costs_itself() -> None:
+    answers = await asked(Described(), ["a", "x" * (65 * 1024 * 1024), "b"])
+    assert [outcome(answer) for answer in answers] == ["a", "MESSAGE_TOO_LARGE", "b"]
+
+
+@on_loop
 async def test_a_model_that_is_another_one_now_stops_the_work() -> None:
     service = Described(failure_of={"d": lambda: ModelNotFound("there is no model m")})
     with pytest.raises(NotFound):
