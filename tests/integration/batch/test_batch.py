@@ -18,7 +18,7 @@ from support.extracting import extraction_process
 from support.killable import Killable
 from support.letters import MANIFEST, write_model
 
-ROWS, SHARD_ROWS = 3000, 250
+ROWS, SHARD_ROWS = 2000, 200
 SHARDS = ROWS // SHARD_ROWS
 WRONG = {7: "", 11: "x" * 300, 1500: None}
 """Rows that are wrong in themselves: empty, too long, no text."""
