@@ -21,6 +21,7 @@ _COMMANDS = {
     "run": ("run", "Train, guide and predict on your own data."),
     "runs": ("runs", "List, show, watch, cancel and resume runs."),
     "predict": ("predict", "Extract entities and relations with a trained model."),
+    "batch": ("batch", "Extract from a whole corpus, in shards, to be gone on with."),
     "train": ("train", "Train a small model."),
     "annotate": ("annotate", "Annotate raw text with an LLM, to train on."),
     "label": ("label", "Annotate raw text with small models, to train on."),
