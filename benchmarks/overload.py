@@ -1,6 +1,6 @@
 """What the extraction service gives when more is asked of it than it can do.
 
-    python benchmarks/overload.py [--seconds 20] [--deadline 2] [--texts-per-call 16]
+    python benchmarks/overload.py [--seconds 20] [--deadline 2] [--texts-per-call 16] [--apart]
 
 The service runs in a process of its own with a model of the built-in encoder's size (4 x 256,
 random weights). Before and after each step its peak is measured: a few callers, each one call after
@@ -11,7 +11,8 @@ machine's load meets both.
 
 Callers and service share the processors, and callers that ask ten times as much take more of them:
 so the table has what the service did in a second of processor time too, beside what callers and
-service took. Requests are serialised before; callers make each call once and do not retry. Memory
+service took. With `--apart` the callers have the last processor and the service the others, as on
+two machines. Requests are serialised before; callers make each call once and do not retry. Memory
 is resident memory of the service, every 0.2 s.
 """
 
@@ -21,6 +22,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import os
 import random
 import resource
 import tempfile
@@ -275,10 +277,15 @@ def main() -> None:
     parser.add_argument("--deadline", type=float, default=2.0, help="of a call, in seconds")
     parser.add_argument("--texts-per-call", type=int, default=16)
     parser.add_argument("--offered", type=float, nargs="+", default=list(_OFFERED))
+    parser.add_argument("--apart", action="store_true", help="processors of their own for both")
     parser.add_argument("--log-level", default="info", help="of the service")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/out/overload.json"))
     options = parser.parse_args()
     torch.set_num_threads(available_cpus())
+    processors = sorted(os.sched_getaffinity(0))
+    if options.apart:
+        # The service inherits what this process has when it starts it.
+        os.sched_setaffinity(0, processors[:-1])
     texts = sentences(790)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -288,6 +295,8 @@ def main() -> None:
             (home / "log").open("w") as log,
             extraction_server(built.folder, "fp32", home, log=log, **settings) as served,
         ):
+            if options.apart:
+                os.sched_setaffinity(0, processors[-1:])
             load = Load(served, requests_of(texts, options.texts_per_call), options.deadline)
             rows = measure(load, options)
     given = {name: value for name, value in vars(options).items() if name != "out"}
