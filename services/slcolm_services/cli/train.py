@@ -153,7 +153,7 @@ def train(
             on_progress=on_progress,
         )
     shutil.rmtree(checkpoints)
-    _report(model, as_json=as_json)
+    _report(model, relations=bool(schema.relation_types), as_json=as_json)
 
 
 class TrainingWatch:
@@ -205,7 +205,7 @@ def _describe(progress: Progress) -> str:
     )
 
 
-def _report(model: TrainedModel, *, as_json: bool) -> None:
+def _report(model: TrainedModel, *, relations: bool, as_json: bool) -> None:
     if as_json:
         card: dict[str, Any] = json.loads((model.folder / CARD_FILE).read_bytes())
         emit_json(
@@ -220,11 +220,10 @@ def _report(model: TrainedModel, *, as_json: bool) -> None:
     table = Table(title="on dev, span-level", title_justify="left")
     for name in ("", "precision", "recall", "F1"):
         table.add_column(name, justify="right" if name else "left")
-    for name, label in (
-        ("entity", "entities"),
-        ("relation", "relations"),
-        ("relation_strict", "relations with entity types"),
-    ):
+    labels = {"entity": "entities"}
+    if relations:
+        labels |= {"relation": "relations", "relation_strict": "relations with entity types"}
+    for name, label in labels.items():
         figures = [model.dev_scores[f"{name}_{part}"] for part in ("precision", "recall", "f1")]
         table.add_row(label, *(f"{100 * figure:.1f}" for figure in figures))
     out = console()

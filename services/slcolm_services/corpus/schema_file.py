@@ -79,7 +79,7 @@ def schema_digest(schema: TaskSchema) -> str:
     Counts are information about one training set; a task is the same task without them.
     """
     value = _as_dict(schema)
-    for relation in value["relation_types"]:
+    for relation in value.get("relation_types", ()):
         relation.pop("count", None)
     canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()

@@ -267,7 +267,8 @@ def _parse(raw: Mapping[str, object], problems: list[FieldViolation]) -> ModelMa
     graphs = top.object("graphs")
     entities = top.object("entity_calibration", kind="temperature")
     relations = top.object("relation_calibration", kind="platt")
-    entity_types, relation_types = top.names("entity_types"), top.names("relation_types")
+    entity_types = top.names("entity_types")
+    relation_types = top.names("relation_types", least=0)
     return ModelManifest(
         entity_types=entity_types,
         relation_types=relation_types,
@@ -384,12 +385,12 @@ class _Fields:
         self._wrong(name, f"must be a string of 1 to {_MAX_NAME_CHARACTERS} characters")
         return ""
 
-    def names(self, name: str, *, among: Collection[str] = ()) -> tuple[str, ...]:
+    def names(self, name: str, *, among: Collection[str] = (), least: int = 1) -> tuple[str, ...]:
         """Different names; where others are given, some of them or none."""
         value = self._raw.get(name)
         if (
             isinstance(value, list)
-            and (among or value)
+            and (among or len(value) >= least)
             and len(value) <= _MAX_TYPES
             and all(
                 isinstance(item, str) and 0 < len(item) <= _MAX_NAME_CHARACTERS for item in value
@@ -398,7 +399,8 @@ class _Fields:
             and (not among or set(value).issubset(among))
         ):
             return tuple(value)
-        some = "different names of entity types" if among else f"1 to {_MAX_TYPES} different names"
+        some = f"{least} to {_MAX_TYPES} different names"
+        some = "different names of entity types" if among else some
         self._wrong(name, f"must be {some}")
         return ()
 

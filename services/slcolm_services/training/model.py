@@ -127,7 +127,9 @@ class SpanModel(nn.Module):
         self.tail_width = nn.Embedding(max_span_tokens + 1, hidden)
         self.head_type = nn.Embedding(entity_types + 1, hidden)
         self.tail_type = nn.Embedding(entity_types + 1, hidden)
-        self.relation_output = nn.Linear(hidden, relation_types)
+        self.relation_types = relation_types
+        # Runtimes take no matrix without columns: a task without relation types has one unread.
+        self.relation_output = nn.Linear(hidden, max(1, relation_types))
         for table in (self.entity_width, self.head_width, self.tail_width):
             nn.init.normal_(table.weight, std=0.02)
         for table in (self.head_type, self.tail_type):
@@ -225,4 +227,5 @@ class SpanModel(nn.Module):
             torch.maximum(head[:, 1], tail[:, 1]),
         )
         joined = as_head[pairs[:, 0]] + as_tail[pairs[:, 1]] + self.relation_between(between)
-        return cast(Tensor, self.relation_output(nn.functional.gelu(joined)))
+        logits = cast(Tensor, self.relation_output(nn.functional.gelu(joined)))
+        return logits if self.relation_types else logits[:, :0]
