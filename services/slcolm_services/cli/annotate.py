@@ -31,7 +31,7 @@ from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.jsonl import read_documents, write_documents
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
-from slcolm_services.corpus.tiers import TIERS, Answer, combine, tiers_of
+from slcolm_services.corpus.tiers import TIERS, Answer, combine, entity_key, tiers_of
 from slcolm_services.errors import (
     DataInvalid,
     FieldViolation,
@@ -297,13 +297,9 @@ def _combined(
 
 
 def _minority(answers: Sequence[Answer], kept: Document) -> int:
-    """How many different entities and relations only a minority of the answers has."""
-    merged = {
-        (entity.type, entity.start, entity.end)
-        for answer in answers
-        for entity in answer.document.entities
-    }
-    return len(merged) - len(kept.entities)
+    """How many different entities only a minority of the answers has."""
+    said = {entity_key(entity) for answer in answers for entity in answer.document.entities}
+    return len(said) - len(kept.entities)
 
 
 def _origin(answers: Sequence[tuple[str, Outcome]], request: _Request) -> dict[str, Any]:

@@ -1,9 +1,8 @@
-"""The command group: every command is imported when it is called, so that each starts fast."""
+"""The command `slcolm`: its commands, and how it speaks of what went wrong."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import sys
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from importlib.metadata import version
 import click
 
 from slcolm_client import SlcolmClientError
+from slcolm_services.cli.lazy import LazyGroup
 from slcolm_services.cli.output import describe, emit_json, print_error
 from slcolm_services.corpus.printable import printable
 from slcolm_services.errors import FieldViolation, InvalidInput, RemoteError, SlcolmError
@@ -44,31 +44,9 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    """Knows its commands by name, and imports a command's module when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        module_name, _ = _COMMANDS[cmd_name]
-        module = importlib.import_module(f"slcolm_services.cli.{module_name}")
-        command = getattr(module, cmd_name)
-        assert isinstance(command, click.Command)  # noqa: S101  a programming error otherwise
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing any of them."""
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, modules=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(version("slcolm"), prog_name="slcolm")
 def slcolm() -> None:
     """Relations out of text with few examples per type: a small model guides a large one.
