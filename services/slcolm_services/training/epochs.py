@@ -75,9 +75,11 @@ class TrainingSet:
 def blended_sizes(weights: Weights, distilled: int, original: int) -> tuple[int, int]:
     """How many of so many sentences an epoch draws: the shares of both, rounded.
 
-    Where rounding leaves none at all, one is drawn of the set with the greater share.
+    Where rounding leaves none at all, one is drawn of the set with the greater share that has any.
     """
     sizes = round(weights.distilled * distilled), round(weights.original * original)
     if any(sizes):
         return sizes
-    return (1, 0) if weights.distilled >= weights.original else (0, 1)
+    if distilled and (not original or weights.distilled >= weights.original):
+        return 1, 0
+    return 0, 1

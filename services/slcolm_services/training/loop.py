@@ -75,7 +75,7 @@ class Trainer:
         self._checkpoints = checkpoints
         self._device = next(model.parameters()).device
         self._optimizer = torch.optim.AdamW(
-            _parameter_groups(model, settings), lr=settings.learning_rate, fused=True
+            parameter_groups(model, model.encoder, settings), lr=settings.learning_rate, fused=True
         )
 
     def run(
@@ -214,14 +214,22 @@ def _epoch_ends(examples: TrainingSet, settings: Settings) -> list[int]:
     return list(accumulate((-(-size // settings.batch_size) for size in sizes), initial=0))
 
 
-def _parameter_groups(model: SpanModel, settings: Settings) -> list[dict[str, object]]:
-    """Matrices with weight decay, biases and norms without; encoder and heads at their rates."""
-    encoder = {id(parameter) for parameter in model.encoder.parameters()}
+def parameter_groups(
+    model: nn.Module, encoder: nn.Module, settings: Settings
+) -> list[dict[str, object]]:
+    """Matrices with weight decay, biases and norms without; encoder and heads at their rates.
+
+    Args:
+        model: Its parameters are grouped.
+        encoder: The part of it that has the encoder's rate.
+        settings: Weight decay and rates; a group's `rate` is a multiple of the learning rate.
+    """
+    encoder_ids = {id(parameter) for parameter in encoder.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
             decay = settings.weight_decay if parameter.ndim > 1 else 0.0
-            rate = settings.encoder_rate if id(parameter) in encoder else 1.0
+            rate = settings.encoder_rate if id(parameter) in encoder_ids else 1.0
             groups.setdefault((decay, rate), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "rate": rate}

@@ -75,6 +75,12 @@ def test_an_epoch_draws_the_shares_and_never_nothing(
     assert drawn[1] == pytest.approx((1 - share) * original, abs=1)
 
 
+def test_what_is_not_there_is_not_drawn() -> None:
+    """As where every annotated sentence is too long for a model."""
+    assert blended_sizes(Weights(1.0, 0.0), 0, 5) == (0, 1)
+    assert blended_sizes(Weights(0.0, 1.0), 5, 0) == (1, 0)
+
+
 def test_show_prints_both_shares_as_json() -> None:
     result = CliRunner().invoke(schedules, ["show", "power", "--n", "2", "--epochs", "5", "--json"])
     assert json.loads(result.stdout) == {

@@ -22,7 +22,7 @@ from slcolm_services.scoring.span import score_spans
 from slcolm_services.training.encoder import LoadedEncoder
 from slcolm_services.training.epochs import TrainingSet
 from slcolm_services.training.examples import Example
-from slcolm_services.training.loop import learning_rate_factor
+from slcolm_services.training.loop import learning_rate_factor, parameter_groups
 from slcolm_services.training.options import Settings
 from slcolm_services.training.sampling import length_batches
 from slcolm_services.training.tagging.tags import IGNORED, entities_of, tag_count, tags_of
@@ -88,7 +88,9 @@ def train_tagger(
     torch.manual_seed(settings.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tagger = Tagger(loaded.encoder, tag_count(schema), settings.head_dropout).to(device)
-    optimizer = torch.optim.AdamW(_groups(tagger, settings), lr=settings.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(
+        parameter_groups(tagger, tagger.encoder, settings), lr=settings.learning_rate, fused=True
+    )
     steps = sum(-(-training.size(epoch) // settings.batch_size) for epoch in range(settings.epochs))
     gold = [example.document for example in dev]
     history: list[float] = []
@@ -125,11 +127,7 @@ def tag(
         for first in range(0, len(order), _BATCH_OF_PREDICTIONS):
             chosen = order[first : first + _BATCH_OF_PREDICTIONS]
             batch = [examples[index] for index in chosen]
-            ids, mask = (
-                torch.from_numpy(array).to(device)
-                for array in pad([example.encoded for example in batch], pad_id)
-            )
-            rows = tagger(ids, mask).argmax(dim=-1).cpu().numpy()
+            rows = tagger(*_padded(batch, pad_id, device)).argmax(dim=-1).cpu().numpy()
             for index, example, row in zip(chosen, batch, rows, strict=True):
                 found[index] = entities_of(example, row[: len(example.encoded)], schema)
     return [found[index] for index in range(len(examples))]
@@ -143,10 +141,7 @@ def _step(
     pad_id: int,
 ) -> None:
     device = next(tagger.parameters()).device
-    ids, mask = (
-        torch.from_numpy(array).to(device)
-        for array in pad([example.encoded for example in batch], pad_id)
-    )
+    ids, mask = _padded(batch, pad_id, device)
     tags = torch.full(ids.shape, IGNORED, dtype=torch.int64)
     for row, example in enumerate(batch):
         tags[row, : len(example.encoded)] = torch.from_numpy(tags_of(example))
@@ -157,19 +152,17 @@ def _step(
     optimizer.step()
 
 
+def _padded(
+    examples: Sequence[Example], pad_id: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Token ids and attention mask of sentences, int64[B,L] both."""
+    ids, mask = pad([example.encoded for example in examples], pad_id)
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
 def _batches(
     examples: Sequence[Example], size: int, rng: np.random.Generator
 ) -> Iterator[list[Example]]:
     lengths = [len(example.encoded) for example in examples]
     for chosen in length_batches(lengths, size, rng):
         yield [examples[index] for index in chosen]
-
-
-def _groups(tagger: Tagger, settings: Settings) -> list[dict[str, object]]:
-    """Matrices with weight decay, biases and norms without."""
-    parameters = [parameter for parameter in tagger.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay}
-        | {"rate": 1.0},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0, "rate": 1.0},
-    ]
