@@ -37,6 +37,7 @@ _COMMANDS = {
     "batches": ("batches", "List, show and cancel batches of LLM requests."),
     "data": ("data", "Check, describe and convert data files."),
     "graph": ("graph", "Write predictions as a knowledge graph: Neo4j, RDF, GraphML."),
+    "capacity": ("capacity", "Tell what a corpus takes: time, replicas, cost."),
     "models": ("models", "Show and list trained models."),
     "up": ("up", "Start every service on this machine."),
     "serve": ("serve", "Start one service."),
