@@ -25,7 +25,7 @@ from slcolm_services.retrieval.retriever import (
     SelectOptions,
     check_dimension,
 )
-from slcolm_services.retrieval.store import Hit
+from slcolm_services.retrieval.points import Hit
 from slcolm_services.runtime.paging import page
 from slcolm_services.runtime.status import status_of
 from slcolm_services.runtime.wire import (

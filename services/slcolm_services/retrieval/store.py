@@ -14,7 +14,6 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +31,17 @@ from slcolm_services.errors import (
 )
 from slcolm_services.retrieval.config import RetrievalConfig
 from slcolm_services.retrieval.folder import open_folder
+from slcolm_services.retrieval.points import (
+    Hit,
+    dense_name,
+    hit_of,
+    in_order,
+    others_filter,
+    payload_of,
+    role_filter,
+    sparse_name,
+    vectors_of,
+)
 from slcolm_services.retrieval.records import (
     IndexedSentence,
     Manifest,
@@ -40,7 +50,6 @@ from slcolm_services.retrieval.records import (
     document_from_json,
     identity,
 )
-from slcolm_services.retrieval.terms import sparse_vector
 from slcolm_services.retrieval.triggers import TriggerLexicon
 from slcolm_services.runtime.dependencies import SameFile
 
@@ -48,22 +57,8 @@ _PREFIX = "slcolm-index-"
 _MANIFEST_ID = str(uuid.UUID(int=0))
 _MANIFEST_ROLE = "manifest"
 _PAGE = 1000
-_SCORE_DIGITS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A sentence that a search found.
-
-    Attributes:
-        gold: The text with what is true of it.
-        prediction: What the SLM predicted; None where the sentence was indexed without.
-        score: Fused similarity; 0 for a random draw.
-    """
-
-    gold: Document
-    prediction: Document | None
-    score: float
+_OWN_POINTS = 8
+"""Points of a query's own sentence that a search may find without having to ask again."""
 
 
 class IndexStore:
@@ -121,11 +116,13 @@ class IndexStore:
         self._client.create_collection(
             name,
             vectors_config={
-                _dense(role): models.VectorParams(size=dimension, distance=models.Distance.COSINE)
+                dense_name(role): models.VectorParams(
+                    size=dimension, distance=models.Distance.COSINE
+                )
                 for role in Role
             },
             sparse_vectors_config={
-                _sparse(role): models.SparseVectorParams(modifier=models.Modifier.IDF)
+                sparse_name(role): models.SparseVectorParams(modifier=models.Modifier.IDF)
                 for role in Role
             },
         )
@@ -170,7 +167,7 @@ class IndexStore:
         if not points:
             # A collection without manifest: its creation was cut short, and can be repeated.
             raise _not_found(revision)
-        content = _payload(points[0])[field]
+        content = payload_of(points[0])[field]
         assert isinstance(content, dict)  # noqa: S101  as `write_manifest` wrote it
         return content
 
@@ -204,7 +201,7 @@ class IndexStore:
         points = [
             models.PointStruct(
                 id=sentence.point_id(),
-                vector=_vectors(sentence.gold.text, sentence.vector, sentence.role),
+                vector=vectors_of(sentence.gold.text, sentence.vector, sentence.role),
                 payload=sentence.payload(),
             )
             for sentence in sentences
@@ -224,20 +221,20 @@ class IndexStore:
         """Number of sentences with a role."""
         with self._errors(revision):
             return self._client.count(
-                _PREFIX + revision, count_filter=_filter_role(role), exact=True
+                _PREFIX + revision, count_filter=role_filter(role), exact=True
             ).count
 
     def gold(self, revision: str, role: Role) -> Iterator[Document]:
         """Gold documents with a role, in the order of their point ids."""
         for record in self._scroll(revision, role, ["gold"]):
-            yield document_from_json(_payload(record)["gold"])
+            yield document_from_json(payload_of(record)["gold"])
 
     def others(self, revision: str, document: Document, role: Role) -> list[str]:
         """Point ids of all sentences with a role, each text once, but the document's own."""
         own = set(identity(document))
         ids: dict[str, str] = {}
         for record in self._scroll(revision, role, ["same_as"]):
-            names = _payload(record)["same_as"]
+            names = payload_of(record)["same_as"]
             if own.isdisjoint(names):
                 ids.setdefault(names[-1], str(record.id))
         return list(ids.values())
@@ -247,7 +244,7 @@ class IndexStore:
         with self._errors(revision):
             records = self._client.retrieve(_PREFIX + revision, list(point_ids))
         by_id = {str(record.id): record for record in records}
-        return [_hit(by_id[point_id], 0.0) for point_id in point_ids]
+        return [hit_of(by_id[point_id], 0.0) for point_id in point_ids]
 
     def search(
         self, revision: str, document: Document, vector: Vector, role: Role, limit: int
@@ -267,34 +264,54 @@ class IndexStore:
         Raises:
             IndexNotFound: There is no such index.
         """
-        others = _filter_others(document)
+        own = frozenset(identity(document))
         # Twice the limit, for duplicates that will be dropped.
         found = max(self._config.prefetch_limit, 2 * limit)
         searches = [
+            # The embedded Qdrant applies a filter to every point in Python, which takes longer than
+            # the search. A few points more, left out below, are as good where they are enough.
             models.QueryRequest(
-                query=query, using=name, filter=others, limit=found, with_payload=False
+                query=query, using=name, limit=found + _OWN_POINTS, with_payload=["same_as"]
             )
-            for name, query in _vectors(document.text, vector, role).items()
+            for name, query in vectors_of(document.text, vector, role).items()
         ]
         with self._errors(revision):
             answers = self._client.query_batch_points(_PREFIX + revision, searches)
+            rankings = [
+                self._without(revision, own, search, answer.points, found)
+                for search, answer in zip(searches, answers, strict=True)
+            ]
             fused = reciprocal_rank_fusion(
-                [_ranking(answer.points) for answer in answers],
-                limit=2 * limit,
-                ranking_constant_k=self._config.rrf_k,
+                rankings, limit=2 * limit, ranking_constant_k=self._config.rrf_k
             )
             records = self._client.retrieve(_PREFIX + revision, [point.id for point in fused])
         by_id = {record.id: record for record in records}
-        own = set(identity(document))
         hits: dict[str, Hit] = {}
         for point in fused:
             # One that was deleted between the two requests is not there any more.
             if point.id in by_id:
                 record = by_id[point.id]
-                names = _payload(record)["same_as"]
+                names = payload_of(record)["same_as"]
                 if own.isdisjoint(names):
-                    hits.setdefault(names[-1], _hit(record, point.score))
+                    hits.setdefault(names[-1], hit_of(record, point.score))
         return list(hits.values())[:limit]
+
+    def _without(
+        self,
+        revision: str,
+        own: frozenset[str],
+        search: models.QueryRequest,
+        points: list[models.ScoredPoint],
+        limit: int,
+    ) -> list[models.ScoredPoint]:
+        """The best of what a search found, without those that share a name with the query."""
+        others = [point for point in points if own.isdisjoint(payload_of(point)["same_as"])]
+        if len(others) < limit and len(points) == search.limit:
+            # There may be more behind them.
+            search = search.model_copy(update={"filter": others_filter(own), "limit": limit})
+            (answer,) = self._client.query_batch_points(_PREFIX + revision, [search])
+            others = answer.points
+        return in_order(others)[:limit]
 
     def _scroll(self, revision: str, role: Role, fields: list[str]) -> Iterator[models.Record]:
         offset = None
@@ -302,7 +319,7 @@ class IndexStore:
             with self._errors(revision):
                 records, offset = self._client.scroll(
                     _PREFIX + revision,
-                    scroll_filter=_filter_role(role),
+                    scroll_filter=role_filter(role),
                     limit=_PAGE,
                     offset=offset,
                     with_payload=fields,
@@ -342,58 +359,3 @@ class IndexStore:
 
 def _not_found(revision: str) -> IndexNotFound:
     return IndexNotFound(f"there is no index {revision!r}", metadata={"index_revision": revision})
-
-
-def _dense(role: Role) -> str:
-    return f"{role.value}-sentence"
-
-
-def _sparse(role: Role) -> str:
-    return f"{role.value}-terms"
-
-
-def _vectors(text: str, vector: Vector, role: Role) -> dict[str, Any]:
-    """Named vectors of a text. A text without terms has no sparse vector."""
-    vectors: dict[str, Any] = {_dense(role): vector.tolist()}
-    terms = sparse_vector(text)
-    if terms:
-        vectors[_sparse(role)] = models.SparseVector(
-            indices=list(terms.keys()), values=list(terms.values())
-        )
-    return vectors
-
-
-def _filter_role(role: Role) -> models.Filter:
-    return models.Filter(
-        must=[models.FieldCondition(key="role", match=models.MatchValue(value=role.value))]
-    )
-
-
-def _filter_others(document: Document) -> models.Filter:
-    """All sentences but the document's own and duplicates of it."""
-    own = models.MatchAny(any=list(identity(document)))
-    return models.Filter(must_not=[models.FieldCondition(key="same_as", match=own)])
-
-
-def _ranking(points: list[models.ScoredPoint]) -> list[models.ScoredPoint]:
-    """Points from the best on; those that are equally good in the order of their ids.
-
-    The embedded Qdrant has them in the order in which they came, turns that round when it is opened
-    again, and its scores then differ in the last digit: the same query would find other sentences.
-    """
-    return sorted(points, key=lambda point: (-round(point.score, _SCORE_DIGITS), str(point.id)))
-
-
-def _payload(point: models.Record | models.ScoredPoint) -> dict[str, Any]:
-    assert point.payload is not None  # noqa: S101  every point here was asked for with its payload
-    return point.payload
-
-
-def _hit(point: models.Record | models.ScoredPoint, score: float) -> Hit:
-    payload = _payload(point)
-    prediction = payload["prediction"]
-    return Hit(
-        document_from_json(payload["gold"]),
-        document_from_json(prediction) if prediction else None,
-        score,
-    )

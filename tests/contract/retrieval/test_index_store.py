@@ -142,7 +142,7 @@ def test_the_result_is_checked_again(
     """Should Qdrant ever leave the filter out, the own sentence still does not come through."""
     begin(store, revision, *[sentence(text) for text in TEXTS])
     monkeypatch.setattr(
-        "slcolm_services.retrieval.store._filter_others", lambda _: models.Filter(must_not=[])
+        "slcolm_services.retrieval.store.others_filter", lambda _: models.Filter(must_not=[])
     )
     assert set(found(store, revision, Document("q", TEXTS[0]))) == set(TEXTS[1:])
 
