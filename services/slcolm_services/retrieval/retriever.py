@@ -29,8 +29,8 @@ from slcolm_services.errors import (
 from slcolm_services.retrieval import candidates, triggers
 from slcolm_services.retrieval.config import RetrievalConfig, TriggerConfig
 from slcolm_services.retrieval.measures import RetrievalMeasures
-from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role, Vector
 from slcolm_services.retrieval.points import Hit
+from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role, Vector
 from slcolm_services.retrieval.store import IndexStore
 
 ResultT = TypeVar("ResultT")

@@ -17,6 +17,7 @@ from slcolm_services.errors import BatchTooLarge, FieldViolation, InvalidInput, 
 from slcolm_services.retrieval.candidates import Candidate
 from slcolm_services.retrieval.config import RetrievalConfig
 from slcolm_services.retrieval.measures import RetrievalMeasures
+from slcolm_services.retrieval.points import Hit
 from slcolm_services.retrieval.records import IndexedSentence, Manifest, Role, Vector
 from slcolm_services.retrieval.retriever import (
     Query,
@@ -25,7 +26,6 @@ from slcolm_services.retrieval.retriever import (
     SelectOptions,
     check_dimension,
 )
-from slcolm_services.retrieval.points import Hit
 from slcolm_services.runtime.paging import page
 from slcolm_services.runtime.status import status_of
 from slcolm_services.runtime.wire import (
