@@ -22,12 +22,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-import psutil
 import structlog
 import tomli_w
 
@@ -41,7 +40,6 @@ PEERS = ("training", "extraction", "retrieval", "guidance", "evaluation")
 """Roles that stand alone; the coordinator is started when their addresses are known."""
 _START_SECONDS = 120.0
 _STOP_SECONDS = 15.0
-_SAMPLE_SECONDS = 0.2
 _LOG_TAIL_LINES = 8
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -84,20 +82,6 @@ class _Child:
     process: subprocess.Popen[str]
     log: Path
     address: str = ""
-    peak_bytes: int = 0
-
-
-@dataclass
-class _Watch:
-    """Samples the memory of the children, whose peak is asked for by stage."""
-
-    children: Mapping[str, _Child]
-    stop: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        while not self.stop.wait(_SAMPLE_SECONDS):
-            for child in list(self.children.values()):
-                child.peak_bytes = max(child.peak_bytes, _resident_bytes(child.process.pid))
 
 
 class Embedded:
@@ -127,7 +111,6 @@ class Embedded:
         _refuse_protection(os.environ)
         self._coordinator_port = coordinator_port
         self._children: dict[str, _Child] = {}
-        self._watch = _Watch(self._children)
         self._cleanup = contextlib.ExitStack()
 
     @property
@@ -157,7 +140,6 @@ class Embedded:
             self._spawn("coordinator", self._role_settings("coordinator"))
             self._await_address(self._children["coordinator"])
             self._await_ready()
-            threading.Thread(target=self._watch.run, name="memory", daemon=True).start()
             self._cleanup = cleanup.pop_all()
         return self
 
@@ -167,7 +149,6 @@ class Embedded:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._watch.stop.set()
         self._cleanup.close()
 
     def check(self) -> None:
@@ -175,14 +156,6 @@ class Embedded:
         for child in self._children.values():
             if child.process.poll() is not None:
                 raise _ended(child)
-
-    def take_peak_bytes(self) -> dict[str, int]:
-        """Largest resident memory of each service with its children since the last call."""
-        peaks = {}
-        for role, child in self._children.items():
-            peaks[role] = max(child.peak_bytes, _resident_bytes(child.process.pid))
-            child.peak_bytes = 0
-        return peaks
 
     def _make_home(self) -> None:
         for name in ("store", "qdrant", "training", "logs", "config", "cache"):
@@ -302,20 +275,6 @@ def _ended(child: _Child) -> ServiceUnavailable:
         f"the end of {child.log}:\n" + "\n".join(tail),
         metadata={"service": child.role},
     )
-
-
-def _resident_bytes(pid: int) -> int:
-    """Resident memory of a process and its descendants; 0 when it has gone."""
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-    except psutil.Error:
-        return 0
-    total = 0
-    for member in family:
-        with contextlib.suppress(psutil.Error):
-            total += member.memory_info().rss
-    return total
 
 
 def run_database_url(home: Path) -> str:

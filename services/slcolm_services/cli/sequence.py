@@ -18,6 +18,7 @@ from slcolm.guidance.v1 import guidance_pb2
 from slcolm.training.v1 import training_pb2
 from slcolm_client import Client
 from slcolm_services.cli.connecting import client_security
+from slcolm_services.cli.memory import PeakMemory
 from slcolm_services.cli.output import console
 from slcolm_services.cli.watching import follow, seconds
 from slcolm_services.corpus.documents import Document
@@ -116,7 +117,7 @@ def execute(
         {"train": sequence.train, "dev": sequence.dev, "test": sequence.test}, schema
     )
     _check_writable(out)
-    with _coordinator(home, coordinator, settings) as (client, embedded):
+    with _coordinator(home, coordinator, settings) as (client, memory):
         wire_schema, asking = schema_to_wire(schema), sequence.asking
         digests = {
             split: client.upload_dataset(name, data, wire_schema).digest
@@ -143,8 +144,8 @@ def execute(
         peaks: dict[str, dict[str, int]] = {}
 
         def on_stage_end(name: str) -> None:
-            if embedded is not None:
-                peaks[name] = embedded.take_peak_bytes()
+            if memory is not None:
+                peaks[name] = memory.take()
 
         try:
             run = follow(client.watch_run(run.id), console(stderr=True), on_stage_end=on_stage_end)
@@ -153,7 +154,7 @@ def execute(
             raise
         _raise_if_failed(run)
         report = _collect(client, run, out, peaks)
-        if embedded is not None:
+        if coordinator is None:
             store = ArtifactStore(str(home.absolute() / "store"))
             model = store.fetch_folder("models", run.model_revision, home.absolute() / "cache")
             _replace_folder(model, out / "model")
@@ -201,13 +202,15 @@ def _check_writable(out: Path) -> None:
 @contextlib.contextmanager
 def _coordinator(
     home: Path, address: str | None, settings: Settings
-) -> Iterator[tuple[Client, Embedded | None]]:
+) -> Iterator[tuple[Client, PeakMemory | None]]:
     if address is not None:
         with Client(address, security=client_security()) as client:
             yield client, None
         return
     with Embedded(home, settings=settings) as embedded, Client(embedded.coordinator) as client:
-        yield client, embedded
+        memory = PeakMemory(embedded.pids)
+        with memory.watched():
+            yield client, memory
 
 
 def _raise_if_failed(run: coordinator_pb2.Run) -> None:
