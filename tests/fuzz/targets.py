@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fuzz.promises import (
     check_triple,
     value_or_refusal,
 )
+from slcolm_services.batch.inputs import inspect, read
+from slcolm_services.batch.rows import Fields
 from slcolm_services.cli.roles import ROLES, config_type
 from slcolm_services.corpus.documents import Document, Entity
 from slcolm_services.corpus.formats import Format, check_file, read_any
@@ -32,6 +35,9 @@ from slcolm_services.guidance.parse import parse_answer
 from slcolm_services.guidance.providers.reading import Unreadable, read_completion
 from slcolm_services.guidance.revisions import compare
 from slcolm_services.guidance.usage import Prices
+from slcolm_services.knowledge.document_lines import format_document
+from slcolm_services.knowledge.document_rows import Grouping, read_documents
+from slcolm_services.knowledge.things import merge
 from slcolm_services.model.folder import passed_precisions, read_dev_scores, read_manifest
 from slcolm_services.model.graphs import load_graph
 from slcolm_services.model.tokenization import TextTokenizer
@@ -162,6 +168,41 @@ def _prediction(content: bytes) -> None:
             check_document(item.document)
 
 
+def _rows(content: bytes, *, kind: str, name: str) -> None:
+    path, fields = file_of(content, name), Fields()
+    source = value_or_refusal(lambda: inspect(path, kind, fields))
+    rows = value_or_refusal(lambda: list(read([source], fields))) if source else None
+    if source is None or rows is None:
+        # A line that is wrong is a row of its own; only a file's beginning or footer is refused.
+        assert kind == "parquet" or source is None
+        return
+    # A row of input for each row of output, and no two the same.
+    assert [row.number for row in rows] == list(range(1, source.rows + 1))
+    for row in rows:
+        assert row.id
+        (row.id + row.text).encode("utf-8")
+        if row.error is not None:
+            assert not row.text
+            assert row.error.message
+            row.error.message.encode("utf-8")
+
+
+def _document_rows(content: bytes) -> None:
+    path = file_of(content, "rows.jsonl")
+    grouping = Grouping("doc", re.compile("(.+)-[0-9]+"))
+    documents = value_or_refusal(lambda: list(read_documents([path], grouping)))
+    for name, rows in documents or value_or_refusal(lambda: list(read_documents([path]))) or ():
+        things, facts = merge(rows, symmetric=["同僚"])
+        format_document(name, rows, things, facts).encode("utf-8")
+        read_rows = [row.document for row in rows if row.document]
+        entities, relations = (
+            sum(len(document.entities) for document in read_rows),
+            sum(len(document.relations) for document in read_rows),
+        )
+        assert sum(len(thing.mentions) for thing in things) == entities
+        assert sum(len(fact.evidence) for fact in facts) == relations
+
+
 def _policy(content: bytes) -> None:
     policy = value_or_refusal(lambda: read_policy(file_of(content, "policy.json")))
     if policy is not None:
@@ -257,6 +298,10 @@ TARGETS: Mapping[str, Target] = {
     "completion": Target(_completion, inputs.completions),
     "recording": Target(_recording, inputs.recordings),
     "prediction": Target(_prediction, inputs.predictions),
+    "rows-jsonl": Target(partial(_rows, kind="jsonl", name="r.jsonl"), inputs.native),
+    "rows-text": Target(partial(_rows, kind="text", name="r.txt"), inputs.native),
+    "rows-parquet": Target(partial(_rows, kind="parquet", name="r.parquet"), inputs.tables),
+    "document-rows": Target(_document_rows, inputs.document_rows),
     "policy": Target(_policy, inputs.policies),
     "ledger": Target(_ledger, inputs.ledgers),
     "settings": Target(_settings, inputs.settings),

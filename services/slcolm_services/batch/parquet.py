@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from slcolm_services.batch.rows import Fields, Row, row_of
+from slcolm_services.corpus.printable import printable_line
 from slcolm_services.errors import DataInvalid, FieldViolation
 
 _ROWS_AT_ONCE = 1024
@@ -32,7 +33,7 @@ def parquet_rows(path: Path, fields: Fields) -> Iterator[Row]:
                     name, text = value.get(fields.id), value[fields.text]
                     yield row_of(path.name, number, name, text, fields.text)
     except (pa.ArrowException, OSError) as error:
-        raise DataInvalid(f"{path} cannot be read as Parquet: {error}") from error
+        raise _refused(path, error) from error
 
 
 def count_rows(path: Path, fields: Fields) -> int:
@@ -46,7 +47,7 @@ def count_rows(path: Path, fields: Fields) -> int:
             _check(path, file.schema_arrow.names, fields)
             return int(file.metadata.num_rows)
     except (pa.ArrowException, OSError) as error:
-        raise DataInvalid(f"{path} cannot be read as Parquet: {error}") from error
+        raise _refused(path, error) from error
 
 
 def _check(path: Path, names: list[str], fields: Fields) -> None:
@@ -55,3 +56,11 @@ def _check(path: Path, names: list[str], fields: Fields) -> None:
         raise DataInvalid(
             f"{path} has no column of texts", violations=[FieldViolation(fields.text, problem)]
         )
+
+
+def _refused(path: Path, error: Exception) -> DataInvalid:
+    # Its message quotes what the file says, which may be anything.
+    problem = printable_line(str(error)) or type(error).__name__
+    return DataInvalid(
+        f"{path} cannot be read as Parquet", violations=[FieldViolation("file", problem)]
+    )
