@@ -94,7 +94,9 @@ class Child:
         if self._restarts == _MOST_RESTARTS:
             raise ServiceUnavailable(f"{reason.message}; it was started {self._restarts + 1} times")
         self._restarts += 1
-        _log.warning("extraction service started again", reason=reason.message, attempt=self._restarts)
+        _log.warning(
+            "extraction service started again", reason=reason.message, attempt=self._restarts
+        )
         self.start()
 
     def stop(self) -> None:
