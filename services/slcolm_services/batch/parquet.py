@@ -36,7 +36,7 @@ def parquet_rows(path: Path, fields: Fields) -> Iterator[Row]:
                     number += 1
                     yield _row(path.name, number, name, text, fields)
     except _BROKEN as error:
-        raise _refused(path, error) from error
+        raise _refused(path, str(error) or type(error).__name__) from error
 
 
 def count_rows(path: Path, fields: Fields) -> int:
@@ -48,9 +48,14 @@ def count_rows(path: Path, fields: Fields) -> int:
     try:
         with pq.ParquetFile(path) as file:
             _check(path, file.schema_arrow.names, fields)
-            return int(file.metadata.num_rows)
+            groups = range(file.num_row_groups)
+            rows = sum(file.metadata.row_group(group).num_rows for group in groups)
+            if rows != file.metadata.num_rows:
+                problem = f"its footer says {file.metadata.num_rows} rows, its row groups {rows}"
+                raise _refused(path, problem)
+            return int(rows)
     except _BROKEN as error:
-        raise _refused(path, error) from error
+        raise _refused(path, str(error) or type(error).__name__) from error
 
 
 def _check(path: Path, names: list[str], fields: Fields) -> None:
@@ -103,9 +108,9 @@ def _decoded(value: bytes) -> str | UnicodeDecodeError:
         return error
 
 
-def _refused(path: Path, error: Exception) -> DataInvalid:
-    # Its message quotes what the file says, which may be anything.
-    problem = printable_line(str(error)) or type(error).__name__
+def _refused(path: Path, problem: str) -> DataInvalid:
+    # pyarrow quotes what the file says, which may be anything.
     return DataInvalid(
-        f"{path} cannot be read as Parquet", violations=[FieldViolation("file", problem)]
+        f"{path} cannot be read as Parquet",
+        violations=[FieldViolation("file", printable_line(problem))],
     )

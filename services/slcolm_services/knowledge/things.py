@@ -106,8 +106,8 @@ class Fact:
         greatest of their probabilities, however they depend on each other (the bound of Fréchet).
         Noisy-or, 1 - Π(1 - p), needs them to be independent. Sentences of one text, read by one
         model, are not: it errs on the same names and wordings again. Downey, Etzioni and Soderland
-        (A Probabilistic Model of Redundancy in Information Extraction, IJCAI 2005) found noisy-or
-        far too sure of what is repeated.
+        (A Probabilistic Model of Redundancy in Information Extraction, IJCAI 2005) compare noisy-or
+        with a model of how errors repeat.
         """
         known = [item.probability for item in self.evidence if item.probability is not None]
         return max(known, default=None)
