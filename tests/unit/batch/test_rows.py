@@ -175,6 +175,23 @@ def test_two_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     assert [str(v) for v in caught.value.violations] == ["text: is the name of 2 columns"]
 
 
+def test_a_parquet_footer_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"text": ["甲"] * 5}), path)
+    content = path.read_bytes()
+    # The file's number of rows, 5 (in zigzag 10), and what begins the list of row groups.
+    assert content.count(b"\x16\x0a\x19") == 1
+    path.write_bytes(content.replace(b"\x16\x0a\x19", b"\x16\x0c\x19"))
+    with pytest.raises(DataInvalid) as caught:
+        inspect(path, "parquet", FIELDS)
+    assert [str(violation) for violation in caught.value.violations] == [
+        "file: its footer says 6 rows, its row groups 5"
+    ]
+
+
 def test_patterns_are_found_in_order(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "deep/c.txt", "[x].txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
