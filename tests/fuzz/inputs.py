@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from functools import cache
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from onnx import TensorProto, helper
 from support.annals import SAMPLE
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -154,6 +156,41 @@ def predictions() -> list[bytes]:
     """Lines of predictions."""
     line = {"id": "a", "text": "ab", "triples": [{"head": "a", "tail": "b", "type": "r"}]}
     return [*native(), json.dumps(line).encode()]
+
+
+def tables() -> list[bytes]:
+    """Parquet, with and without ids and compression, in one row group and in several."""
+    texts = [document.text for document in documents()]
+    made = []
+    for columns, options in (
+        ({"id": ["a", None, ""], "text": texts[:3]}, {"compression": "none"}),
+        ({"id": [1, 2, 3, 4], "text": [*texts[:3], None]}, {"row_group_size": 2}),
+        ({"text": [], "more": []}, {}),
+        ({"text": [1.5]}, {"compression": "zstd"}),
+    ):
+        content = pa.BufferOutputStream()
+        pq.write_table(pa.table(columns), content, **options)
+        made.append(content.getvalue().to_pybytes())
+    return made
+
+
+def document_rows() -> list[bytes]:
+    """Rows that name their document, rows that failed, and lines of merged.jsonl."""
+    rows = [json.loads(format_line(document)) for document in documents()[:4]]
+    grouped = [row | {"doc": f"d-{number}"} for number, row in enumerate(rows)]
+    error = {"code": "INVALID_ARGUMENT", "reason": "DATA_INVALID", "message": "m"}
+    failed = [{"id": "a", "error": error, "doc": "d-9"}, {"id": "b", "error": "away", "doc": "d-8"}]
+    merged = {
+        "id": "a",
+        "text": "ab",
+        "entities": [{"type": "P", "start": at, "end": at + 1} for at in range(2)],
+        "relations": [{"type": "r", "head": 0, "tail": 1, "prob": 0.5}],
+        "triples": [{"head": "a", "tail": "b", "type": "r", "sources": ["slm"], "rule": "agreed"}],
+    }
+    return [
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in lines).encode()
+        for lines in ([*grouped, *failed], rows, [merged, failed[0]])
+    ]
 
 
 def policies() -> list[bytes]:

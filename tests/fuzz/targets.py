@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fuzz.promises import (
     check_triple,
     value_or_refusal,
 )
+from slcolm_services.batch.inputs import inspect, read
+from slcolm_services.batch.rows import Fields
 from slcolm_services.cli.roles import ROLES, config_type
 from slcolm_services.corpus.documents import Document, Entity
 from slcolm_services.corpus.formats import Format, check_file, read_any
@@ -25,6 +28,7 @@ from slcolm_services.corpus.jsonl import format_line, parse_line
 from slcolm_services.corpus.predictions import read_predictions
 from slcolm_services.corpus.recordings import read_recordings
 from slcolm_services.corpus.schema_file import read_schema, schema_digest, write_schema
+from slcolm_services.errors import DataInvalid
 from slcolm_services.evaluation.policy_file import read_policy, write_policy
 from slcolm_services.guidance.grounding import ground
 from slcolm_services.guidance.ledger_file import _answers
@@ -32,6 +36,9 @@ from slcolm_services.guidance.parse import parse_answer
 from slcolm_services.guidance.providers.reading import Unreadable, read_completion
 from slcolm_services.guidance.revisions import compare
 from slcolm_services.guidance.usage import Prices
+from slcolm_services.knowledge.document_lines import format_document
+from slcolm_services.knowledge.document_rows import Grouping, read_documents
+from slcolm_services.knowledge.things import merge
 from slcolm_services.model.folder import passed_precisions, read_dev_scores, read_manifest
 from slcolm_services.model.graphs import load_graph
 from slcolm_services.model.tokenization import TextTokenizer
@@ -162,6 +169,46 @@ def _prediction(content: bytes) -> None:
             check_document(item.document)
 
 
+def _rows(content: bytes, *, kind: str, name: str) -> None:
+    path, fields = file_of(content, name), Fields()
+    source = value_or_refusal(lambda: inspect(path, kind, fields))
+    if source is None:
+        return
+    try:
+        rows = list(read([source], fields))
+    except DataInvalid as error:
+        # A line that is wrong is a row of its own. A table's pages are not known before.
+        assert kind == "parquet"
+        error.message.encode("utf-8")
+        return
+    assert [row.number for row in rows] == list(range(1, len(rows) + 1))
+    # Neither is whether they hold what the footer says; the job counts.
+    assert kind == "parquet" or len(rows) == source.rows
+    for row in rows:
+        assert row.id
+        (row.id + row.text).encode("utf-8")
+        if row.error is not None:
+            assert not row.text
+            assert row.error.message
+            row.error.message.encode("utf-8")
+
+
+def _document_rows(content: bytes) -> None:
+    path = file_of(content, "rows.jsonl")
+    grouping = Grouping("doc", re.compile("(.+)-[0-9]+"))
+    documents = value_or_refusal(lambda: list(read_documents([path], grouping)))
+    for name, rows in documents or value_or_refusal(lambda: list(read_documents([path]))) or ():
+        things, facts = merge(rows, symmetric=["同僚"])
+        format_document(name, rows, things, facts).encode("utf-8")
+        read_rows = [row.document for row in rows if row.document]
+        entities, relations = (
+            sum(len(document.entities) for document in read_rows),
+            sum(len(document.relations) for document in read_rows),
+        )
+        assert sum(len(thing.mentions) for thing in things) == entities
+        assert sum(len(fact.evidence) for fact in facts) == relations
+
+
 def _policy(content: bytes) -> None:
     policy = value_or_refusal(lambda: read_policy(file_of(content, "policy.json")))
     if policy is not None:
@@ -257,6 +304,10 @@ TARGETS: Mapping[str, Target] = {
     "completion": Target(_completion, inputs.completions),
     "recording": Target(_recording, inputs.recordings),
     "prediction": Target(_prediction, inputs.predictions),
+    "rows-jsonl": Target(partial(_rows, kind="jsonl", name="r.jsonl"), inputs.native),
+    "rows-text": Target(partial(_rows, kind="text", name="r.txt"), inputs.native),
+    "rows-parquet": Target(partial(_rows, kind="parquet", name="r.parquet"), inputs.tables),
+    "document-rows": Target(_document_rows, inputs.document_rows),
     "policy": Target(_policy, inputs.policies),
     "ledger": Target(_ledger, inputs.ledgers),
     "settings": Target(_settings, inputs.settings),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -141,15 +142,18 @@ def _write(
     job: Job, number: int, answers: Iterator[Answer], advance: Callable[[int], None]
 ) -> Shard:
     path = job.folder / f"part-{number:05}.jsonl"
-    rows, failed = 0, Counter[str]()
+    rows, failed, digest = 0, Counter[str](), hashlib.sha256()
     with replacing(path) as file:
         for answer in itertools.islice(answers, job.shard_rows):
-            file.write(format_answer(answer) + "\n")
+            line = format_answer(answer) + "\n"
+            file.write(line)
+            digest.update(line.encode())
             rows += 1
             if isinstance(answer.found, RowError):
                 failed[answer.found.reason] += 1
             advance(1)
-    return Shard(path.name, rows, path.stat().st_size, dict(sorted(failed.items())))
+    size, reasons = path.stat().st_size, dict(sorted(failed.items()))
+    return Shard(path.name, rows, size, digest.hexdigest(), reasons)
 
 
 def _changed() -> DataInvalid:

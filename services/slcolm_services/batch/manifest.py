@@ -12,12 +12,12 @@ from typing import Any, Self
 from slcolm_services.batch.engine import Model
 from slcolm_services.batch.inputs import Source
 from slcolm_services.batch.rows import Fields
-from slcolm_services.corpus.files import replacing
+from slcolm_services.corpus.files import file_digest, replacing
 from slcolm_services.corpus.jsonfields import BrokenJson, load_json_file
 from slcolm_services.errors import DataInvalid, FieldViolation, PreconditionFailed
 
 NAME = "manifest.json"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,14 @@ class Shard:
         name: Its file.
         rows: Its rows.
         size: Its bytes.
+        sha256: Their digest, in hexadecimal.
         failed: How many of its rows failed, by reason.
     """
 
     name: str
     rows: int
     size: int
+    sha256: str
     failed: Mapping[str, int]
 
 
@@ -145,23 +147,33 @@ def check_same(folder: Path, old: Manifest, new: Manifest) -> None:
 
 
 def check_shards(folder: Path, manifest: Manifest) -> None:
-    """Find out whether the finished shards are there as they were written.
+    """Find out whether the finished shards are there as they were written; reads all of them.
 
     Raises:
         PreconditionFailed: `violations` names each that is not.
     """
-    violations = []
-    for shard in manifest.shards:
-        path = folder / shard.name
-        size = path.stat().st_size if path.is_file() else None
-        if size != shard.size:
-            problem = "is missing" if size is None else f"has {size} bytes, not {shard.size}"
-            violations.append(FieldViolation(shard.name, problem))
+    violations = [
+        FieldViolation(shard.name, problem)
+        for shard in manifest.shards
+        if (problem := _change(folder / shard.name, shard)) is not None
+    ]
     if violations:
         raise PreconditionFailed(
             f"finished shards of {folder} have changed; name another --output",
             violations=violations,
         )
+
+
+def _change(path: Path, shard: Shard) -> str | None:
+    try:
+        size = path.stat().st_size
+        if size != shard.size:
+            return f"has {size} bytes, not {shard.size}"
+        return None if file_digest(path) == shard.sha256 else "has other bytes than were written"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
 
 
 def _difference(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:

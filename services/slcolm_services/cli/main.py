@@ -36,6 +36,7 @@ _COMMANDS = {
     "ledger": ("ledger", "Show what LLM answers have cost, and move them between ledgers."),
     "batches": ("batches", "List, show and cancel batches of LLM requests."),
     "data": ("data", "Check, describe and convert data files."),
+    "documents": ("documents", "Gather what each document names and says, each once."),
     "graph": ("graph", "Write predictions as a knowledge graph: Neo4j, RDF, GraphML."),
     "capacity": ("capacity", "Tell what a corpus takes: time, replicas, cost."),
     "models": ("models", "Show and list trained models."),

@@ -119,11 +119,20 @@ def _read(line: Line) -> Prediction | list[Problem]:
         value = load_json(line.text, found)
     except BrokenJson as error:
         return [Problem(line.number, "json", str(error))]
-    fields = JsonFields.of(value, "prediction", found)
-    prediction = _prediction(fields, value, found) if fields else None
+    prediction = prediction_of(value, found)
     problems = found.record(None).problems
     errors = [problem for problem in problems if problem.severity == "error"]
     return errors if errors or prediction is None else prediction
+
+
+def prediction_of(value: Any, found: Findings) -> Prediction | None:
+    """A line's JSON value as a prediction; fields that are of no prediction are passed over.
+
+    Returns:
+        The prediction, not to be used where `found` has errors; None where there is none at all.
+    """
+    fields = JsonFields.of(value, "prediction", found)
+    return _prediction(fields, value, found) if fields else None
 
 
 def _prediction(fields: JsonFields, value: dict[str, Any], found: Findings) -> Prediction | None:

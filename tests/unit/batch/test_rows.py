@@ -137,6 +137,61 @@ def test_parquet_is_read_by_its_columns(tmp_path: Path) -> None:
         inspect(path, "parquet", fields)
 
 
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize("large", [False, True])
+def test_a_parquet_string_that_is_no_utf8_is_a_row_that_failed(
+    tmp_path: Path, *, large: bool, encoded: bool
+) -> None:
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    # pyarrow writes and reads any bytes as strings.
+    texts = pa.array(["甲".encode(), b"a\xe4b", None, "乙".encode()], pa.binary())
+    texts = texts.view(pa.string()).cast(pa.large_string() if large else pa.string())
+    ids = pa.array([b"\xff", b"p", b"q", b"r"], pa.binary()).view(pa.string())
+    path = tmp_path / "t.parquet"
+    column = texts.dictionary_encode() if encoded else texts
+    pq.write_table(pa.table({"id": ids, "text": column}), path)
+
+    rows = list(read([inspect(path, "parquet", FIELDS)], FIELDS))
+
+    assert [(row.id, row.text, row.error.message if row.error else "") for row in rows] == [
+        ("t.parquet:1", "", "'id' is not UTF-8 at its byte 0: invalid start byte"),
+        ("t.parquet:2", "", "'text' is not UTF-8 at its byte 1: invalid continuation byte"),
+        ("q", "", "'text' is missing"),
+        ("r", "乙", ""),
+    ]
+
+
+def test_two_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "t.parquet"
+    columns = [pa.array(["甲"]), pa.array(["乙"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["text", "text"]), path)
+    with pytest.raises(DataInvalid) as caught:
+        inspect(path, "parquet", FIELDS)
+    assert [str(v) for v in caught.value.violations] == ["text: is the name of 2 columns"]
+
+
+def test_a_parquet_footer_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"text": ["甲"] * 5}), path)
+    content = path.read_bytes()
+    # The file's number of rows, 5 (in zigzag 10), and what begins the list of row groups.
+    assert content.count(b"\x16\x0a\x19") == 1
+    path.write_bytes(content.replace(b"\x16\x0a\x19", b"\x16\x0c\x19"))
+    with pytest.raises(DataInvalid) as caught:
+        inspect(path, "parquet", FIELDS)
+    assert [str(violation) for violation in caught.value.violations] == [
+        "file: its footer says 6 rows, its row groups 5"
+    ]
+
+
 def test_patterns_are_found_in_order(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "deep/c.txt", "[x].txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
