@@ -54,10 +54,10 @@ def _address_options(command: CommandT) -> CommandT:
 @click.option("--metrics-port", type=_PORTS, help="Port of Envoy's metrics for Prometheus.")
 @click.option(
     "--tls-secrets",
-    metavar="FILE",
+    metavar="FOLDER",
     default="",
-    help="File of Envoy's that names certificates, such as deploy/http/tls.yaml: callers need one, "
-    "and services are called with one.",
+    help="Folder with Envoy's certificate.yaml and authority.yaml, such as deploy/http: callers need "
+    "a certificate, and services are called with one.",
 )
 @click.option(
     "--allow-unprotected",
@@ -108,7 +108,7 @@ def http(
         health_port=health_port or 0,
         metrics_port=metrics_port or 0,
     )
-    configuration = front.configuration("slcolm http")
+    configuration = front.configuration()
     if print_config:
         click.echo(configuration, nl=False)
         return

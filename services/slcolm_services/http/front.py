@@ -19,6 +19,8 @@ PORT = 50080
 
 _ENDLESS = (("coordinator", "WatchRun"), ("training", "Train"))
 """Streams that may be silent for longer than any deadline."""
+_UPLOADS = (("coordinator", "UploadDataset"),)
+"""Requests that are streams of messages."""
 _LOCAL_REPLIES = {
     400: 3,  # INVALID_ARGUMENT
     404: 5,  # NOT_FOUND
@@ -54,11 +56,13 @@ class Front:
         host: Address to listen on.
         port: Port for HTTP.
         origins: Web origins whose pages may call.
-        secrets: Path of the file that names certificates, as Envoy sees it; with it TLS is spoken
-            on both sides, and callers need a certificate. Empty: plain text.
+        secrets: Folder with certificate.yaml and authority.yaml, as Envoy sees it, which say where
+            certificates are; with it TLS is spoken on both sides, and callers need a certificate.
+            Empty: plain text.
         health_port: Port that answers health checks in plain text, and nothing else; 0 for none.
         metrics_port: Port for Prometheus; 0 for none.
         max_request_bytes: Largest request, as JSON.
+        max_upload_bytes: The same for data sets, which are streams of messages: all of them together.
         max_response_bytes: Largest message of an answer, as JSON.
         max_heap_bytes: Memory from nine tenths of which on requests are refused.
     """
@@ -72,15 +76,12 @@ class Front:
     health_port: int = 0
     metrics_port: int = 0
     max_request_bytes: int = 16 * _MIB
+    max_upload_bytes: int = 64 * _MIB
     max_response_bytes: int = 64 * _MIB
     max_heap_bytes: int = 512 * _MIB
 
-    def configuration(self, made_by: str) -> str:
-        """Envoy's configuration, as YAML for people to read.
-
-        Args:
-            made_by: The command that makes it, for the first line.
-        """
+    def configuration(self) -> str:
+        """Envoy's configuration, as YAML for people to read."""
         template = (files("slcolm_services.http") / "envoy.yaml.jinja").read_text(encoding="utf-8")
         environment = Environment(
             undefined=StrictUndefined,
@@ -89,14 +90,26 @@ class Front:
         )
         return environment.from_string(template).render(
             vars(self),
-            made_by=made_by,
             services=SERVICES,
             endless=_ENDLESS,
-            local_replies=_LOCAL_REPLIES.items(),
+            uploads=_UPLOADS,
+            local_replies=self._local_replies(),
             domains=self._domains(),
             is_address=_is_address,
             max_deadline_seconds=round(ServerConfig.max_deadline_seconds),
         )
+
+    def _local_replies(self) -> list[tuple[int, int, str]]:
+        """HTTP status, gRPC status code and message of what Envoy answers itself."""
+        too_large = (
+            f"the request is too large: {self.max_request_bytes} bytes are taken, and "
+            f"{self.max_upload_bytes} of a data set"
+        )
+        messages = {413: too_large}
+        return [
+            (status, code, messages.get(status, "%LOCAL_REPLY_BODY%"))
+            for status, code in _LOCAL_REPLIES.items()
+        ]
 
     def _domains(self) -> list[str]:
         """Values of the Host header that are taken.
