@@ -40,9 +40,7 @@ def _configuration(workload: Workload) -> dict[str, Any]:
     args = workload.container["args"]
     path = Path(args[args.index("--config-path") + 1])
     (mount,) = (
-        item
-        for item in workload.container["volumeMounts"]
-        if item["mountPath"] == str(path.parent)
+        item for item in workload.container["volumeMounts"] if item["mountPath"] == str(path.parent)
     )
     (volume,) = (item for item in workload.pod["volumes"] if item["name"] == mount["name"])
     data = workload.cluster.named("ConfigMap", volume["configMap"]["name"])["data"]
@@ -228,7 +226,9 @@ async def test_envoy_runs_as_the_pod_runs_it(name: str, tmp_path: Path) -> None:
             ):
                 text = text.replace(usual, str(place))
             (tmp_path / path.name).write_text(text, encoding="utf-8")
-        args = combined(("http", "mtls") if mutual else ("http",)).workload("http").container["args"]
+        args = (
+            combined(("http", "mtls") if mutual else ("http",)).workload("http").container["args"]
+        )
         assert args[1] == f"/etc/envoy/{name}"
         command = (find(), args[0], str(tmp_path / name), *args[2:])
         scheme = "https" if mutual else "http"

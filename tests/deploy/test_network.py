@@ -119,7 +119,11 @@ def test_without_the_component_everybody_may_call_everybody() -> None:
 
 def test_ports_for_health_and_metrics_are_for_no_pod_of_the_namespace(any_cluster: Cluster) -> None:
     for workload in any_cluster.workloads.values():
-        for other in (*[item.labels for item in any_cluster.workloads.values()], _CLIENT, _STRANGER):
+        for other in (
+            *[item.labels for item in any_cluster.workloads.values()],
+            _CLIENT,
+            _STRANGER,
+        ):
             assert not _passes(any_cluster, other, workload.labels, workload.ports["health"])
             assert not _passes(any_cluster, other, workload.labels, workload.ports["metrics"])
 

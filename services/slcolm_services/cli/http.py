@@ -131,7 +131,9 @@ def _refuse(
         if not _ORIGIN.fullmatch(origin)
     ]
     if not (is_loopback(host) or tls_secrets or allow_unprotected):
-        problem = f"{host} can be reached from other machines: --tls-secrets, or --allow-unprotected"
+        problem = (
+            f"{host} can be reached from other machines: --tls-secrets, or --allow-unprotected"
+        )
         violations.append(FieldViolation("--host", problem))
     if violations:
         message = "; ".join(f"{item.field}: {item.problem}" for item in violations)
@@ -141,9 +143,7 @@ def _refuse(
 def _given(given: dict[str, str | None]) -> dict[str, Address]:
     """Addresses of the command line, by role."""
     return {
-        role: _address(f"--{role}", text)
-        for role in SERVICES
-        if (text := given[role]) is not None
+        role: _address(f"--{role}", text) for role in SERVICES if (text := given[role]) is not None
     }
 
 
@@ -191,9 +191,7 @@ def _tell(front: Front, *, as_json: bool) -> None:
     scheme = "https" if front.secrets else "http"
     host = f"[{front.host}]" if ":" in front.host else front.host
     url = f"{scheme}://{host}:{front.port}"
-    services = {
-        SERVICES[role]: f"{host}:{port}" for role, (host, port) in front.addresses.items()
-    }
+    services = {SERVICES[role]: f"{host}:{port}" for role, (host, port) in front.addresses.items()}
     if as_json:
         emit_json({"url": url, "services": services})
     else:

@@ -136,9 +136,7 @@ async def test_the_command_tells_where_it_is_and_ends_at_sigterm(tmp_path: Path)
     ],
 )
 @on_loop
-async def test_wrong_use_is_told(
-    arguments: tuple[str, ...], problem: str, tmp_path: Path
-) -> None:
+async def test_wrong_use_is_told(arguments: tuple[str, ...], problem: str, tmp_path: Path) -> None:
     status, out, err = await _ended("http", "--home", str(tmp_path), *arguments)
 
     assert (status, out) == (1, "")
