@@ -202,11 +202,11 @@ async def test_envoy_runs_as_the_pod_runs_it(name: str, tmp_path: Path) -> None:
     (tls / "ca.crt").write_bytes(authority.certificate)
     (tmp_path / "slcolm.pb").write_bytes(descriptor_set())
     mutual = name == "envoy-mtls.yaml"
-    config = ServerConfig(
-        **({"tls_certificate": certificate, "tls_key": key, "tls_client_ca": tls / "ca.crt"})
-        if mutual
-        else {}
-    )
+    config = ServerConfig()
+    if mutual:
+        config = ServerConfig(
+            tls_certificate=certificate, tls_key=key, tls_client_ca=tls / "ca.crt"
+        )
     ports = {"50080": free_port(), "8080": free_port(), "9464": free_port()}
     async with Server(service(Coordinator()), config) as server:
         await server.load()

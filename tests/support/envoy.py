@@ -9,11 +9,11 @@ import shutil
 import socket
 import struct
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import httpx2
 import pytest
@@ -21,8 +21,9 @@ import pytest
 from slcolm_services.http.descriptors import SERVICES, descriptor_set
 from slcolm_services.http.front import Address, Front
 
+P = ParamSpec("P")
+
 ROOT = Path(__file__).resolve().parents[2]
-_PATIENCE_SECONDS = 60.0
 _TRAILERS = 0x80
 QUIET = ("--log-level", "warning")
 
@@ -176,10 +177,7 @@ async def running(
     # The test's own time limit is the only one.
     async with httpx2.AsyncClient(timeout=None, verify=verify, trust_env=False) as client:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                while not await _is_ready(client, ready):
-                    assert process.returncode is None, (folder / "envoy.log").read_text()
-                    await asyncio.sleep(0.05)
+            await eventually(_is_ready, client, ready, process, folder / "envoy.log")
             yield Fronted(url, process, client, log)
         finally:
             if process.returncode is None:
@@ -187,7 +185,18 @@ async def running(
             await process.wait()
 
 
-async def _is_ready(client: httpx2.AsyncClient, url: str) -> bool:
+async def eventually(
+    holds: Callable[P, Awaitable[bool]], *args: P.args, **kwargs: P.kwargs
+) -> None:
+    """Ask until something holds; the test's own time limit ends it otherwise."""
+    while not await holds(*args, **kwargs):  # noqa: ASYNC110  it has no event to wait for
+        await asyncio.sleep(0.05)
+
+
+async def _is_ready(
+    client: httpx2.AsyncClient, url: str, process: asyncio.subprocess.Process, log: Path
+) -> bool:
+    assert process.returncode is None, await asyncio.to_thread(log.read_text)
     try:
         answer = await client.get(url)
     except httpx2.TransportError:

@@ -56,8 +56,8 @@ def _address_options(command: CommandT) -> CommandT:
     "--tls-secrets",
     metavar="FOLDER",
     default="",
-    help="Folder with Envoy's certificate.yaml and authority.yaml, such as deploy/http: callers need "
-    "a certificate, and services are called with one.",
+    help="Folder with Envoy's certificate.yaml and authority.yaml, such as deploy/http: callers "
+    "need a certificate, and services are called with one.",
 )
 @click.option(
     "--allow-unprotected",

@@ -62,7 +62,7 @@ class Front:
         health_port: Port that answers health checks in plain text, and nothing else; 0 for none.
         metrics_port: Port for Prometheus; 0 for none.
         max_request_bytes: Largest request, as JSON.
-        max_upload_bytes: The same for data sets, which are streams of messages: all of them together.
+        max_upload_bytes: Likewise of a data set, with all messages of its stream.
         max_response_bytes: Largest message of an answer, as JSON.
         max_heap_bytes: Memory from nine tenths of which on requests are refused.
     """

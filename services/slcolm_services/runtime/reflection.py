@@ -15,8 +15,8 @@ REFLECTION = frozenset({reflection.SERVICE_NAME, REFLECTION_V1})
 def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
     """Have a server tell the contracts of services, by their full names, and its own.
 
-    `grpc.reflection.v1` is `v1alpha` message by message, and grpcio knows the older name alone, which
-    some tools ask for and others no longer do. The newer one is served and not listed: no
+    `grpc.reflection.v1` is `v1alpha` message by message, and grpcio knows the older name alone,
+    which some tools ask for and others no longer do. The newer one is served and not listed: no
     descriptor of that name is there, so a tool that describes all that is listed would fail.
     """
     servicer = reflection.aio.ReflectionServicer((*services, reflection.SERVICE_NAME))

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.clients import Coordinator, Extractor, busy, dropped, on_loop, served, until
-from support.envoy import free_port, fronted
+from support.envoy import Fronted, eventually, free_port, fronted
 from support.extracting import extraction_process
 from support.letters import letters, write_model
 
@@ -21,6 +21,10 @@ from slcolm.extraction.v1 import extraction_pb2
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model"))
+
+
+async def _extracts(front: Fronted) -> bool:
+    return (await front.call("extraction", "Extract", texts("A"))).status == 200
 
 
 def texts(*found: str) -> dict[str, Any]:
@@ -282,9 +286,7 @@ async def test_a_service_that_is_away_is_told_and_found_again(
     async with fronted(tmp_path, {"extraction": f"127.0.0.1:{port}"}) as front:
         away = await front.call("extraction", "Extract", texts("A"))
         with extraction_process(model_folder, tmp_path, port) as service:
-            async with asyncio.timeout(60):
-                while (await front.call("extraction", "Extract", texts("A"))).status != 200:
-                    await asyncio.sleep(0.05)
+            await eventually(_extracts, front)
             service.process.kill()
             service.process.wait()
             gone = await front.call("extraction", "Extract", texts("A"))

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from support.certificates import Authority, Pair, replace
 from support.clients import EXTRACTION, Extractor, on_loop, service
-from support.envoy import Fronted, fronted, secrets
+from support.envoy import Fronted, eventually, fronted, secrets
 
 from slcolm_services.runtime.auth_config import AuthConfig
 from slcolm_services.runtime.config import ServerConfig
@@ -149,13 +149,15 @@ async def test_certificates_that_are_renewed_are_read_again(tmp_path: Path) -> N
         ) as front:
             before = await _shown(front, files)
             renewed = await asyncio.to_thread(files.renew)
-            async with asyncio.timeout(60):
-                while await _shown(front, files) != renewed.der:
-                    await asyncio.sleep(0.05)
+            await eventually(_shows, front, files, renewed.der)
             answer = await front.call("extraction", "Extract", REQUEST)
 
     assert before != renewed.der
     assert answer.status == 200
+
+
+async def _shows(front: Fronted, files: Files, certificate: bytes) -> bool:
+    return await _shown(front, files) == certificate
 
 
 async def _shown(front: Fronted, files: Files) -> bytes:

@@ -159,18 +159,20 @@ def test_a_watcher_is_told_of_a_drain_after_another_has_left(serving: Serving) -
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])
 def test_reflection_tells_the_contract(serving: Serving, version: str) -> None:
     async def scenario() -> None:
-        async with serving(answer) as server:
-            async with grpc.aio.insecure_channel(server.address) as channel:
-                ask = channel.stream_stream(
-                    f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
-                    request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
-                    response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
-                )
-                requests = [
-                    reflection_pb2.ServerReflectionRequest(list_services=""),
-                    reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
-                ]
-                listed, described = [each async for each in ask(iter(requests))]
+        async with (
+            serving(answer) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            ask = channel.stream_stream(
+                f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+            )
+            requests = [
+                reflection_pb2.ServerReflectionRequest(list_services=""),
+                reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+            ]
+            listed, described = [each async for each in ask(iter(requests))]
         names = {service.name for service in listed.list_services_response.service}
         file, *_ = described.file_descriptor_response.file_descriptor_proto
         assert names == {
