@@ -30,7 +30,7 @@ _LARGEST_PORT = 65535
 
 def _address_options(command: CommandT) -> CommandT:
     """Add an option for the address of each service."""
-    for role in reversed(SERVICES):
+    for role in reversed(list(SERVICES)):
         text = f"Where the {role} service is."
         command = click.option(f"--{role}", metavar="HOST:PORT", help=text)(command)
     return command

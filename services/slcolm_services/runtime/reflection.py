@@ -19,7 +19,8 @@ def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
     which some tools ask for and others no longer do. The newer one is served and not listed: no
     descriptor of that name is there, so a tool that describes all that is listed would fail.
     """
-    servicer = reflection.aio.ReflectionServicer((*services, reflection.SERVICE_NAME))
+    names = (*services, reflection.SERVICE_NAME)
+    servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]  # in __all__
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
     handler = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
