@@ -16,6 +16,18 @@ from support.extracting import extraction_process
 from support.letters import letters, write_model
 
 from slcolm.extraction.v1 import extraction_pb2
+from slcolm_services.errors import (
+    BudgetExhausted,
+    Cancelled,
+    DeadlineTooShort,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    SlcolmError,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +219,31 @@ async def test_an_overload_says_when_to_come_back(tmp_path: Path) -> None:
     assert restarting.headers["retry-after"] == "1"
     # A call that has reached the service is the caller's to repeat.
     assert len(extractor.arrived) == 2
+
+
+@on_loop
+async def test_the_status_follows_from_the_code(tmp_path: Path) -> None:
+    errors = {
+        400: [InvalidInput("no"), PreconditionFailed("no")],
+        401: [Unauthenticated("no")],
+        403: [PermissionDenied("no")],
+        404: [NotFound("no")],
+        429: [BudgetExhausted("no")],
+        499: [Cancelled("no")],
+        500: [SlcolmError("no")],
+        503: [Unavailable("no")],
+        504: [DeadlineTooShort("no")],
+    }
+    expected = [status for status, kinds in errors.items() for _ in kinds]
+    failures: list[BaseException] = [error for kinds in errors.values() for error in kinds]
+    async with (
+        served(Extractor(failures=failures)) as server,
+        fronted(tmp_path, {"extraction": server.address}) as front,
+    ):
+        answers = [await front.call("extraction", "Extract", texts("A")) for _ in expected]
+
+    assert [answer.status for answer in answers] == expected
+    assert {answer.detail("ErrorInfo")["domain"] for answer in answers} == {"slcolm"}
 
 
 @on_loop

@@ -34,4 +34,5 @@ def test_limits_are_those_in_force() -> None:
         Front.max_request_bytes,
         Front.max_upload_bytes,
         Front.max_response_bytes,
+        Front.max_heap_bytes,
     ]
