@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test lint proto bench clean
+.PHONY: help setup demo test lint proto http bench clean
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
@@ -30,9 +30,13 @@ lint: setup  ## Formatting, lint, types, import contracts, protos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/proto.py --check
+	$(BIN)/python scripts/envoy.py --check
 
 proto: setup  ## Generate the Python code of the contracts
 	$(BIN)/python scripts/proto.py
+
+http: setup  ## Generate Envoy's configurations in deploy/http
+	$(BIN)/python scripts/envoy.py
 
 bench: setup  ## Run the benchmarks; results go to benchmarks/out
 	$(BIN)/python -m benchmarks

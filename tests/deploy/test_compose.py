@@ -19,6 +19,8 @@ from slcolm_services.coordinator.config import CoordinatorConfig
 from slcolm_services.runtime.config import ServerConfig, load_section
 
 _CLOSING_SECONDS = 10
+_HTTP = ("descriptors", "http")
+"""What is started only where it is asked for."""
 _GIVEN = {"POSTGRES_PASSWORD": "secret", "QDRANT_API_KEY": "secret"}
 
 
@@ -48,7 +50,8 @@ def _environment(role: str) -> dict[str, str]:
 
 
 def test_every_service_is_there_with_what_keeps_its_state() -> None:
-    assert set(SERVICES) == {*ROLES, "postgres", "qdrant"}
+    assert set(SERVICES) == {*ROLES, "postgres", "qdrant", *_HTTP}
+    assert {name for name, item in SERVICES.items() if "profiles" in item} == set(_HTTP)
 
 
 def test_the_command_takes_the_variables(role: str) -> None:
@@ -104,8 +107,9 @@ def test_those_with_a_store_share_a_volume(role: str) -> None:
 
 
 def test_the_coordinator_alone_is_reached_and_guidance_reaches_endpoints() -> None:
-    published = {name: item["ports"] for name, item in SERVICES.items() if "ports" in item}
-    outside = {name for name, item in SERVICES.items() if "outside" in item["networks"]}
+    usual = {name: item for name, item in SERVICES.items() if name not in _HTTP}
+    published = {name: item["ports"] for name, item in usual.items() if "ports" in item}
+    outside = {name for name, item in usual.items() if "outside" in item["networks"]}
     port = _environment("coordinator")["SLCOLM_SERVER_PORT"]
 
     assert published == {"coordinator": [f"127.0.0.1:{port}:{port}"]}
@@ -118,3 +122,30 @@ def test_a_container_has_the_time_that_its_end_takes(role: str) -> None:
     given = float(SERVICES[role]["stop_grace_period"].removesuffix("s"))
 
     assert given >= server.drain_delay_seconds + server.grace_seconds + _CLOSING_SECONDS
+
+
+def test_http_finds_every_service_by_its_name_in_a_cluster() -> None:
+    front, descriptors = SERVICES["http"], SERVICES["descriptors"]
+    text = (DOCKER.parent / "http" / "envoy.yaml").read_text(encoding="utf-8")
+    ports = {role: _environment(role)["SLCOLM_SERVER_PORT"] for role in ROLES}
+
+    assert set(front["links"]) == {f"{role}:slcolm-{role}" for role in ROLES}
+    for role, port in ports.items():
+        assert f'address: "slcolm-{role}", port_value: {port}' in text
+    assert front["ports"] == ["127.0.0.1:50080:50080"]
+    assert "port_value: 50080" in text
+    assert "../http/envoy.yaml:/etc/envoy/envoy.yaml:ro" in front["volumes"]
+    # One volume, at two places: where the one may write, and where the configuration looks.
+    folder = descriptors["command"][-1].removesuffix("/slcolm.pb")
+    assert descriptors["volumes"] == [f"descriptors:{folder}"]
+    assert "descriptors:/descriptors:ro" in front["volumes"]
+    assert 'proto_descriptor: "/descriptors/slcolm.pb"' in text
+
+
+@pytest.mark.parametrize("name", _HTTP)
+def test_http_runs_without_rights(name: str) -> None:
+    service = SERVICES[name]
+
+    assert service["user"] == f"{USER}:{USER}"
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]

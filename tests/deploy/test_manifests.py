@@ -66,7 +66,7 @@ def _referenced(cluster: Cluster, kind: str) -> Iterator[str]:
         if kind == "ServiceAccount":
             yield workload.pod["serviceAccountName"]
         else:
-            for source in workload.container["envFrom"]:
+            for source in workload.container.get("envFrom", []):
                 if "configMapRef" in source:
                     yield source["configMapRef"]["name"]
             for volume in workload.pod["volumes"]:
@@ -80,7 +80,7 @@ def test_every_combination_of_components_is_valid(names: tuple[str, ...]) -> Non
 
     _check_schemas(cluster)
     _check_references(cluster)
-    assert set(cluster.workloads) == set(ROLES)
+    assert set(cluster.workloads) == {*ROLES, *({"http"} & {*names})}
 
 
 def test_overlays_are_valid(cluster: Cluster) -> None:

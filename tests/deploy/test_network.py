@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from support.manifests import Cluster, Object, combined, overlay
+from support.manifests import OVERLAYS, Cluster, Object, combined, overlay
 
 from slcolm_services.cli.roles import ROLES, config_type
 
@@ -21,6 +21,14 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
     return (
         combined(("network-policies",)) if request.param == "component" else overlay(request.param)
     )
+
+
+@pytest.fixture(params=["component", "small", "production", "http"])
+def any_cluster(request: pytest.FixtureRequest) -> Cluster:
+    """These, and one whose services are called by HTTP too."""
+    if request.param in OVERLAYS:
+        return overlay(request.param)
+    return combined(tuple(sorted({"network-policies", request.param} - {"component"})))
 
 
 def _has(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
@@ -72,7 +80,8 @@ def _calls(cluster: Cluster) -> Iterator[tuple[str, str]]:
     callers = {**pods, "client": _CLIENT, "stranger": _STRANGER, "qdrant": _QDRANT}
     for caller, theirs in callers.items():
         for called, labels in pods.items():
-            port = cluster.workload(called).ports["grpc"]
+            ports = cluster.workload(called).ports
+            port = ports["grpc"] if "grpc" in ports else ports["http"]
             if _passes(cluster, theirs, labels, port):
                 yield caller, called
 
@@ -93,6 +102,14 @@ def test_clients_call_the_coordinator_and_the_coordinator_alone_calls_the_others
     }
 
 
+def test_callers_of_http_reach_by_it_what_clients_of_grpc_have_classes_for() -> None:
+    without = set(_calls(combined(("network-policies",))))
+    calls = set(_calls(combined(("http", "network-policies"))))
+
+    assert calls - without == {("client", "http"), ("http", "coordinator"), ("http", "extraction")}
+    assert without < calls
+
+
 def test_without_the_component_everybody_may_call_everybody() -> None:
     """What is judged above are the policies."""
     cluster = combined(("mtls",))
@@ -100,16 +117,20 @@ def test_without_the_component_everybody_may_call_everybody() -> None:
     assert ("stranger", "extraction") in set(_calls(cluster))
 
 
-def test_ports_for_health_and_metrics_are_for_no_pod_of_the_namespace(cluster: Cluster) -> None:
-    for workload in cluster.workloads.values():
-        for other in (*[item.labels for item in cluster.workloads.values()], _CLIENT, _STRANGER):
-            assert not _passes(cluster, other, workload.labels, workload.ports["health"])
-            assert not _passes(cluster, other, workload.labels, workload.ports["metrics"])
+def test_ports_for_health_and_metrics_are_for_no_pod_of_the_namespace(any_cluster: Cluster) -> None:
+    for workload in any_cluster.workloads.values():
+        for other in (
+            *[item.labels for item in any_cluster.workloads.values()],
+            _CLIENT,
+            _STRANGER,
+        ):
+            assert not _passes(any_cluster, other, workload.labels, workload.ports["health"])
+            assert not _passes(any_cluster, other, workload.labels, workload.ports["metrics"])
 
 
-def test_prometheus_reaches_the_port_of_metrics(cluster: Cluster) -> None:
-    for workload in cluster.workloads.values():
-        rules = _rules(cluster, "Ingress", workload.labels) or []
+def test_prometheus_reaches_the_port_of_metrics(any_cluster: Cluster) -> None:
+    for workload in any_cluster.workloads.values():
+        rules = _rules(any_cluster, "Ingress", workload.labels) or []
         ports = [
             port["port"]
             for rule in rules
@@ -155,9 +176,9 @@ def test_what_is_outside_is_reached_by_those_who_have_a_setting_for_it(cluster: 
     }
 
 
-def test_every_service_may_look_names_up(cluster: Cluster) -> None:
-    for workload in cluster.workloads.values():
-        rules = _rules(cluster, "Egress", workload.labels) or []
+def test_every_service_may_look_names_up(any_cluster: Cluster) -> None:
+    for workload in any_cluster.workloads.values():
+        rules = _rules(any_cluster, "Egress", workload.labels) or []
         found = {
             (port["port"], port["protocol"])
             for rule in rules

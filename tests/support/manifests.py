@@ -20,7 +20,7 @@ Object = Mapping[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
-COMPONENTS = ("autoscaling", "gpu-training", "monitoring", "mtls", "network-policies")
+COMPONENTS = ("autoscaling", "gpu-training", "http", "monitoring", "mtls", "network-policies")
 OVERLAYS = ("production", "small")
 NAME = "app.kubernetes.io/name"
 COMPONENT = "app.kubernetes.io/component"

@@ -43,6 +43,8 @@ _COMMANDS = {
     "up": ("up", "Start every service on this machine."),
     "serve": ("serve", "Start one service."),
     "health": ("health", "Ask a service whether it takes calls."),
+    "http": ("http", "Let programs without gRPC call services, by JSON over HTTP."),
+    "descriptors": ("descriptors", "Write the contracts as a descriptor set, for other programs."),
 }
 
 

@@ -13,7 +13,6 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from prometheus_client.registry import Collector
 
 from slcolm_services.errors import ConfigInvalid, FieldViolation
@@ -36,6 +35,7 @@ from slcolm_services.runtime.guards import (
 from slcolm_services.runtime.health import Health
 from slcolm_services.runtime.interceptors import Interceptor, readable, service_of
 from slcolm_services.runtime.metrics import Metrics
+from slcolm_services.runtime.reflection import REFLECTION, add_reflection
 from slcolm_services.runtime.roles import Role
 from slcolm_services.runtime.tls import server_credentials
 
@@ -154,9 +154,7 @@ class Server:
         server = grpc.aio.server(interceptors=self._interceptors(), options=self._options())
         self._service.register(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection(
-            (self._service.name, *self._service.others, _HEALTH, reflection.SERVICE_NAME), server
-        )
+        add_reflection(server, (self._service.name, *self._service.others, _HEALTH))
         self.port = await self._bind("port", self.port, server, self._credentials())
         self._servers.append(server)
         if self._config.health_port is not None:
@@ -240,7 +238,7 @@ class Server:
         if service == _HEALTH:
             # Balancers and probes have no tokens, and learn nothing but whether it serves.
             return None
-        if service == reflection.SERVICE_NAME:
+        if service in REFLECTION:
             return Role.READ
         roles = self._service.roles_of(service) or {}
         return roles.get(method.rpartition("/")[2], Role.ADMIN)

@@ -8,8 +8,9 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from support.health import NOT_SERVING, SERVING, states
 from support.serving import (
     SERVICE,
@@ -155,14 +156,30 @@ def test_a_watcher_is_told_of_a_drain_after_another_has_left(serving: Serving) -
     asyncio.run(scenario())
 
 
-def test_reflection_names_the_service(serving: Serving) -> None:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_tells_the_contract(serving: Serving, version: str) -> None:
     async def scenario() -> None:
-        async with serving(answer) as server:
-            async with grpc.aio.insecure_channel(server.address) as channel:
-                stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
-                request = reflection_pb2.ServerReflectionRequest(list_services="")
-                async for response in stub.ServerReflectionInfo(iter([request])):
-                    names = {s.name for s in response.list_services_response.service}
-            assert names >= {SERVICE, "grpc.health.v1.Health"}
+        async with (
+            serving(answer) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            ask = channel.stream_stream(
+                f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+            )
+            requests = [
+                reflection_pb2.ServerReflectionRequest(list_services=""),
+                reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
+            ]
+            listed, described = [each async for each in ask(iter(requests))]
+        names = {service.name for service in listed.list_services_response.service}
+        file, *_ = described.file_descriptor_response.file_descriptor_proto
+        assert names == {
+            SERVICE,
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1alpha.ServerReflection",
+        }
+        assert descriptor_pb2.FileDescriptorProto.FromString(file).package == "slcolm.retrieval.v1"
 
     asyncio.run(scenario())

@@ -11,7 +11,7 @@ import grpc
 import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from structlog.testing import capture_logs
 from support.certificates import replace
 from support.health import SERVING
@@ -166,14 +166,17 @@ def test_methods_that_do_not_exist_are_not_counted_by_name(auth: AuthConfig) -> 
     asyncio.run(scenario())
 
 
-def test_health_is_open_and_reflection_needs_to_read(auth: AuthConfig) -> None:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_health_is_open_and_reflection_needs_to_read(auth: AuthConfig, version: str) -> None:
     async def services(channel: grpc.aio.Channel, token: str | None) -> list[str]:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        ask = channel.stream_stream(
+            f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
         metadata = () if token is None else (("authorization", f"Bearer {token}"),)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
-        async for response in stub.ServerReflectionInfo(
-            iter([request]), timeout=30, metadata=metadata
-        ):
+        async for response in ask(iter([request]), timeout=30, metadata=metadata):
             return [service.name for service in response.list_services_response.service]
         return []
 

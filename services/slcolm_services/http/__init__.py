@@ -1,0 +1,1 @@
+"""HTTP/JSON in front of the services, by Envoy."""
