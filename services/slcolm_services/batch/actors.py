@@ -33,7 +33,7 @@ from slcolm_services.batch.manifest import Shard
 from slcolm_services.errors import PreconditionFailed, ServiceUnavailable, SlcolmError
 
 _MOST_DEATHS = 5
-"""How often actors may die over a shard, or one as it starts, before that is no accident."""
+"""How often actors may die over a shard before that is no accident."""
 _START_SECONDS = 300.0
 _CLOSE_SECONDS = 20.0
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024
@@ -208,14 +208,18 @@ class _Writer:
     def _engine(self) -> Engine:
         return self._opened.enter_context(self._ask())
 
-    # Ray calls it again after a death: it changes nothing.
-    @ray.method(max_task_retries=_MOST_DEATHS - 1)
+    # Ray calls it again after each death: it changes nothing. An actor that never gets so far is
+    # waited for by the driver, while no other works, for a bounded time.
+    @ray.method(max_task_retries=-1)
     def model(self) -> Model:
         """The model of its engine, which is opened now if it is not yet."""
         return self._engine.model
 
     def shard(self, job: Job, number: int, model: Model) -> Shard:
-        """Write a shard with a model; paths are absolute. It is not repeated by Ray: another actor may be free."""
+        """Write a shard with a model; paths are absolute.
+
+        Ray does not call it again after a death: another actor may be free before this one is back.
+        """
         if self._engine.model != model:
             raise PreconditionFailed(
                 f"the output is made with {model}, and an actor's service has {self._engine.model}"
