@@ -49,7 +49,7 @@ def cluster(address: str | None, cpus: int) -> Iterator[None]:
     Args:
         address: A cluster that runs; None for one on this machine alone, which ends with the block,
             and with this process.
-        cpus: How many actors' worth of processors Ray should see on this machine.
+        cpus: Processors that a Ray of this machine has to give, whatever the machine has.
 
     Raises:
         ServiceUnavailable: It cannot be reached or started.

@@ -176,9 +176,11 @@ def batch(
             in_flight,
             patience,
         )
-        opened: AbstractContextManager[Engine] = ask()
+        opened: AbstractContextManager[Engine]
         if engine_name == "ray":
             opened = _ray(job, ask, ray_address, actors=actors, cpus=actor_cpus, patience=patience)
+        else:
+            opened = ask()
         with opened as engine, progress.shown():
             manifest = run(job, engine, progress.begun, progress.advance)
     _report(manifest, folder, progress, as_json=as_json)
