@@ -13,6 +13,7 @@ weights, where none is named.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -162,8 +163,10 @@ def actors_at_work(pid: int) -> Iterator[psutil.Process]:
     """Processes of actors that write a shard, as soon as there is one."""
     while True:
         for process in psutil.Process(pid).children(recursive=True):
-            if "".join(process.cmdline()).startswith("ray::_Writer.shard"):
-                yield process
+            # One that ends meanwhile is none.
+            with contextlib.suppress(psutil.Error):
+                if "".join(process.cmdline()).startswith("ray::_Writer.shard"):
+                    yield process
 
 
 def _wait(pid: int, out: Path, shards: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -65,12 +66,19 @@ def whole(
 
 
 def writers(command: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Actors of a command that are at work."""
-    return [
-        process
-        for process in psutil.Process(command.pid).children(recursive=True)
-        if process.is_running() and "".join(process.cmdline()).startswith("ray::_Writer.shard")
-    ]
+    """Actors of a command that are at work; waits until there is one."""
+    found: list[psutil.Process] = []
+
+    def found_some() -> bool:
+        for process in psutil.Process(command.pid).children(recursive=True):
+            # One that ends meanwhile is none.
+            with contextlib.suppress(psutil.Error):
+                if "".join(process.cmdline()).startswith("ray::_Writer.shard"):
+                    found.append(process)
+        return bool(found)
+
+    wait_for(found_some)
+    return found
 
 
 @pytest.mark.timeout(600)
@@ -81,8 +89,7 @@ def test_an_actor_and_the_service_are_killed_and_cost_no_row(
     with extraction_process(model, tmp_path, max_text_characters=200) as first:
         command = start(corpus, out, first.address, *RAY)
         wait_for(lambda: shards_in(out) >= 1 and any(out.glob(".part-*.part")))
-        victim = writers(command)[0]
-        victim.kill()
+        writers(command)[0].kill()
         wait_for(lambda: shards_in(out) >= 3)
         first.process.kill()
         first.process.wait()
