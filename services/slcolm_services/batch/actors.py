@@ -11,6 +11,9 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
+import socket
+import sys
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -18,7 +21,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, redire
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import ray
 import structlog
@@ -36,6 +39,7 @@ _MOST_DEATHS = 5
 """How often actors may die over a shard before that is no accident."""
 _START_SECONDS = 300.0
 _CLOSE_SECONDS = 20.0
+_CONNECT_SECONDS = 10.0
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024
 """About the least that Ray takes: rows do not pass through it."""
 _Actor: TypeAlias = ActorHandle[Any]
@@ -68,11 +72,16 @@ def cluster(address: str | None, cpus: int) -> Iterator[None]:
                 "include_dashboard": False,
                 "_temp_dir": stack.enter_context(_session_folder()),
             }
+        else:
+            _check_listening(address)
+        stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
         try:
             ray.init(**settings, log_to_driver=False, logging_level=logging.ERROR)
         except (RayError, OSError, RuntimeError, ValueError) as error:
             raise ServiceUnavailable(f"Ray cannot be used: {error}") from error
         stack.callback(ray.shutdown)
+        # Ray's own handler prints a stack of machine code.
+        signal.signal(signal.SIGTERM, _end)
         yield
 
 
@@ -256,6 +265,21 @@ def _check_there(job: Job, shard: Shard) -> None:
             f"an actor has written {shard.name}, and it is not in {job.folder} here: input and "
             "output must lie on a file system that all machines share"
         )
+
+
+def _check_listening(address: str) -> None:
+    """Find out at once what Ray tries for minutes; `auto` and Ray's own schemes are its matter."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ServiceUnavailable(f"no Ray cluster can be reached at {address}: {error}") from error
+
+
+def _end(*_: object) -> NoReturn:
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _session_folder() -> AbstractContextManager[str]:

@@ -147,6 +147,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def test_a_cluster_that_is_not_there_is_said_at_once(corpus: Path, tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+    more = (*RAY, "--ray-address", nobody)
+    failure = done(start(corpus, tmp_path / "out", "127.0.0.1:1", *more), status=1)
+    assert failure["error"]["reason"] == "SERVICE_UNAVAILABLE"
+    assert f"no Ray cluster can be reached at {nobody}" in failure["error"]["message"]
+
+
 @contextmanager
 def a_cluster(folder: Path) -> Iterator[str]:
     """A Ray of one node, started by hand as a user would; gives its address."""
