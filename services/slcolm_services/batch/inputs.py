@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import glob
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from slcolm_services.batch.rows import Fields, Row, json_rows, text_rows, unreadable
+from slcolm_services.batch.rows import (
+    MARK_BYTES,
+    Fields,
+    Marks,
+    Row,
+    json_rows,
+    text_rows,
+    unreadable,
+)
 from slcolm_services.corpus.files import obstacle
 from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput
 
 FORMATS = ("jsonl", "text", "parquet")
 _BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text", ".parquet": "parquet"}
-_CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,7 @@ class Source:
         size: Its bytes.
         sha256: Their digest, in hexadecimal.
         rows: Its rows.
+        marks: Where a row of a file of lines can be found; empty for a table.
     """
 
     path: Path
@@ -34,6 +42,7 @@ class Source:
     size: int
     sha256: str
     rows: int
+    marks: Marks = field(default=(), repr=False)
 
 
 def find(patterns: Sequence[str]) -> list[Path]:
@@ -85,9 +94,11 @@ def inspect(path: Path, kind: str, fields: Fields) -> Source:
     if kind != "parquet" and (problem := obstacle(path)) is not None:
         raise DataInvalid(f"{path} cannot be read", violations=[FieldViolation("file", problem)])
     digest, size, lines, last = hashlib.sha256(), 0, 0, b"\n"
+    marks = []
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
+            while chunk := file.read(MARK_BYTES):
+                marks.append(lines)
                 digest.update(chunk)
                 size += len(chunk)
                 lines += chunk.count(b"\n")
@@ -97,24 +108,56 @@ def inspect(path: Path, kind: str, fields: Fields) -> Source:
     if kind == "parquet":
         from slcolm_services.batch.parquet import count_rows  # noqa: PLC0415  it needs pyarrow
 
-        rows = count_rows(path, fields)
-    else:
-        rows = lines + (last != b"\n")
-    return Source(path, kind, size, digest.hexdigest(), rows)
+        return Source(path, kind, size, digest.hexdigest(), count_rows(path, fields))
+    rows = lines + (last != b"\n")
+    return Source(path, kind, size, digest.hexdigest(), rows, tuple(marks))
 
 
-def read(sources: Sequence[Source], fields: Fields) -> Iterator[Row]:
+def read(sources: Sequence[Source], fields: Fields, start: int = 0) -> Generator[Row, None, None]:
     """The rows of all files, one by one.
 
+    Args:
+        sources: The files.
+        fields: Where texts and ids stand.
+        start: Rows to pass over; they are not read.
+
     Raises:
-        DataInvalid: A file cannot be read any more.
+        DataInvalid: A file cannot be read any more, or is not what it was when it was inspected.
     """
     for source in sources:
-        if source.format == "text":
-            yield from text_rows(source.path)
-        elif source.format == "jsonl":
-            yield from json_rows(source.path, fields)
-        else:
-            from slcolm_services.batch.parquet import parquet_rows  # noqa: PLC0415  likewise
+        if start >= source.rows:
+            start -= source.rows
+            continue
+        _check_unchanged(source)
+        came = start
+        for row in _rows(source, fields, start):
+            came += 1
+            if came > source.rows:
+                raise _changed(source)
+            yield row
+        if came < source.rows:
+            raise _changed(source)
+        start = 0
 
-            yield from parquet_rows(source.path, fields)
+
+def _rows(source: Source, fields: Fields, start: int) -> Iterator[Row]:
+    if source.format == "text":
+        return text_rows(source.path, start, source.marks)
+    if source.format == "jsonl":
+        return json_rows(source.path, fields, start, source.marks)
+    from slcolm_services.batch.parquet import parquet_rows  # noqa: PLC0415  it needs pyarrow
+
+    return parquet_rows(source.path, fields, start)
+
+
+def _check_unchanged(source: Source) -> None:
+    try:
+        size = source.path.stat().st_size
+    except OSError as error:
+        raise unreadable(source.path, error) from error
+    if size != source.size:
+        raise _changed(source)
+
+
+def _changed(source: Source) -> DataInvalid:
+    return DataInvalid(f"{source.path} has changed while it was read; put it back, or begin anew")

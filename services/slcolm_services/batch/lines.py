@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from slcolm_client import Extraction
-from slcolm_services.batch.engine import Answer
+from slcolm_services.batch.answers import Answer
 from slcolm_services.batch.rows import RowError
 
 _DIGITS = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -19,7 +19,9 @@ from slcolm_client import (
     call,
     connect,
 )
-from slcolm_services.batch.engine import Answer, Model
+from slcolm_services.batch.answers import Answer, Model
+from slcolm_services.batch.job import Job, write_shards
+from slcolm_services.batch.manifest import Shard
 from slcolm_services.batch.rows import Row, RowError
 from slcolm_services.errors import ServiceUnavailable
 
@@ -82,8 +84,18 @@ class LocalEngine:
         """Let go of the connection."""
         self._client.close()
 
+    def shards(
+        self, job: Job, numbers: Sequence[int], advance: Callable[[int], None]
+    ) -> Generator[Shard, None, None]:
+        """One shard after the other, each when it is taken; see `Engine`."""
+        return write_shards(job, self.answers, numbers, advance)
+
     def answers(self, rows: Iterator[Row]) -> Generator[Answer, None, None]:
-        """One answer for each row, in order; see `Engine`."""
+        """Exactly one answer for each row, in order. Rows are read as answers are taken.
+
+        Raises:
+            SlcolmError, SlcolmClientError: Rows cannot be asked about now; see `Engine`.
+        """
         asked: deque[Row] = deque()
 
         def texts() -> Iterator[tuple[str, Any]]:

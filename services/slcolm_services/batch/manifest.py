@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from slcolm_services.batch.engine import Model
+from slcolm_services.batch.answers import Model
 from slcolm_services.batch.inputs import Source
 from slcolm_services.batch.rows import Fields
 from slcolm_services.corpus.files import file_digest, replacing
@@ -79,6 +79,12 @@ class Manifest:
                 "shard_rows": shard_rows,
             },
         )
+
+    def and_shard(self, shard: Shard) -> Self:
+        """The manifest of the same output with one more finished shard."""
+        # Names of more than five digits are longer, and come later.
+        shards = sorted((*self.shards, shard), key=lambda shard: (len(shard.name), shard.name))
+        return replace(self, shards=tuple(shards))
 
     @property
     def rows(self) -> int:

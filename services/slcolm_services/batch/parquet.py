@@ -19,8 +19,13 @@ _BROKEN = (pa.ArrowException, OSError, ValueError, OverflowError)
 that are out of range."""
 
 
-def parquet_rows(path: Path, fields: Fields) -> Iterator[Row]:
+def parquet_rows(path: Path, fields: Fields, start: int = 0) -> Iterator[Row]:
     """Each row of a table that has a column of texts.
+
+    Args:
+        path: The file.
+        fields: Where a row's parts stand.
+        start: Rows to pass over; of row groups that end before, nothing is read.
 
     Raises:
         DataInvalid: It is no Parquet file, or has no such column.
@@ -30,9 +35,11 @@ def parquet_rows(path: Path, fields: Fields) -> Iterator[Row]:
             names = file.schema_arrow.names
             _check(path, names, fields)
             columns = [name for name in (fields.id, fields.text) if name in names]
-            number = 0
-            for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
-                for name, text in _pairs(batch, fields):
+            groups, number = _groups_from(file, start)
+            for batch in file.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=columns):
+                passed = min(start - number, batch.num_rows) if number < start else 0
+                number += passed
+                for name, text in _pairs(batch.slice(passed), fields):
                     number += 1
                     yield _row(path.name, number, name, text, fields)
     except _BROKEN as error:
@@ -56,6 +63,17 @@ def count_rows(path: Path, fields: Fields) -> int:
             return int(rows)
     except _BROKEN as error:
         raise _refused(path, str(error) or type(error).__name__) from error
+
+
+def _groups_from(file: pq.ParquetFile, start: int) -> tuple[list[int], int]:
+    """Row groups that end after a row, and the rows before them."""
+    before, group = 0, 0
+    while group < file.num_row_groups:
+        rows = file.metadata.row_group(group).num_rows
+        if before + rows > start:
+            break
+        before, group = before + rows, group + 1
+    return list(range(group, file.num_row_groups)), before
 
 
 def _check(path: Path, names: list[str], fields: Fields) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import codecs
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from slcolm_services.corpus.jsonfields import SURROGATE, BrokenJson, load_json
 from slcolm_services.corpus.records import Findings
 from slcolm_services.errors import DataInvalid
+
+MARK_BYTES = 1024 * 1024
+Marks: TypeAlias = tuple[int, ...]
+"""How many lines end before each multiple of `MARK_BYTES` of a file, from its beginning on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +66,18 @@ class Fields:
     id: str = "id"
 
 
-def text_rows(path: Path) -> Iterator[Row]:
+def text_rows(path: Path, start: int = 0, marks: Marks = ()) -> Iterator[Row]:
     """Each line of a UTF-8 file as a text, blank lines too.
+
+    Args:
+        path: The file.
+        start: Lines to pass over.
+        marks: Its marks; without them, lines are passed over one by one.
 
     Raises:
         DataInvalid: The file cannot be read.
     """
-    for number, raw in _lines(path):
+    for number, raw in _lines(path, start, marks):
         try:
             text = raw.decode()
         except UnicodeDecodeError as error:
@@ -75,13 +86,19 @@ def text_rows(path: Path) -> Iterator[Row]:
             yield row_of(path.name, number, None, text)
 
 
-def json_rows(path: Path, fields: Fields) -> Iterator[Row]:
+def json_rows(path: Path, fields: Fields, start: int = 0, marks: Marks = ()) -> Iterator[Row]:
     """Each line of a JSONL file, which should hold an object.
+
+    Args:
+        path: The file.
+        fields: Where a row's parts stand.
+        start: Lines to pass over.
+        marks: Its marks; without them, lines are passed over one by one.
 
     Raises:
         DataInvalid: The file cannot be read.
     """
-    for number, raw in _lines(path):
+    for number, raw in _lines(path, start, marks):
         found = Findings(number)
         try:
             value = load_json(raw.decode(), found)
@@ -141,11 +158,15 @@ def _json_row(file: str, number: int, value: Any, fields: Fields, problems: list
     return row_of(file, number, value.get(fields.id), value.get(fields.text), fields.text)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+def _lines(path: Path, start: int, marks: Marks) -> Iterator[tuple[int, bytes]]:
     """Lines without their ends. A line feed ends a line, alone or after a carriage return."""
+    # The last mark before which fewer lines end: the line that is sought begins behind it.
+    mark = max(0, bisect_left(marks, start) - 1)
+    passed = marks[mark] if marks else 0
     try:
         with path.open("rb") as file:
-            for number, raw in enumerate(file, 1):
+            file.seek(mark * MARK_BYTES)
+            for number, raw in islice(enumerate(file, passed + 1), start - passed, None):
                 line = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
                 yield number, line.removesuffix(b"\n").removesuffix(b"\r")
     except OSError as error:

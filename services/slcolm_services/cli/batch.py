@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,13 +13,14 @@ from rich.markup import escape
 
 from slcolm_services.batch.child import extraction_service
 from slcolm_services.batch.inputs import FORMATS, find, format_of, inspect
-from slcolm_services.batch.job import Job, held, run
+from slcolm_services.batch.job import Engine, Job, held, run
 from slcolm_services.batch.local import LocalEngine
 from slcolm_services.batch.manifest import Manifest
 from slcolm_services.batch.rows import Fields
 from slcolm_services.cli.connecting import client_security
 from slcolm_services.cli.output import console, emit_json, json_option, number_of
 from slcolm_services.cli.progress import progress_bar
+from slcolm_services.errors import ConfigInvalid
 
 _LINE_SECONDS = 15.0
 """Between two lines of progress where there is no terminal."""
@@ -43,10 +45,30 @@ _LINE_SECONDS = 15.0
 @click.option(
     "--engine",
     "engine_name",
-    type=click.Choice(["local"]),
+    type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="What asks the model; local: this process asks one extraction service.",
+    help="What asks the model; local: this process; ray: actors of a Ray cluster (extra ray).",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="With --engine ray: a cluster that runs, or auto for the one of this machine.",
+    show_default="one is started for the command",
+)
+@click.option(
+    "--actors",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="With --engine ray: how many work at once.",
+)
+@click.option(
+    "--actor-cpus",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="With --engine ray: processors for each actor, and threads of its service by --model.",
 )
 @click.option(
     "--extraction",
@@ -95,7 +117,7 @@ _LINE_SECONDS = 15.0
     type=click.IntRange(min=1, max=32),
     default=4,
     show_default=True,
-    help="Calls at once.",
+    help="Calls at once; with --engine ray, of each actor.",
 )
 @click.option(
     "--patience",
@@ -111,6 +133,9 @@ def batch(
     patterns: tuple[str, ...],
     folder: Path,
     engine_name: str,
+    ray_address: str | None,
+    actors: int,
+    actor_cpus: int,
     address: str | None,
     model_path: Path | None,
     kind: str | None,
@@ -132,19 +157,31 @@ def batch(
       slcolm batch --input corpus.jsonl --output found/ --model model/
       slcolm batch --input 'texts/*.txt' --output found/ --extraction localhost:50051
       slcolm batch --input 'rows/*.parquet' --output found/ --model model/ --text-field body
+      slcolm batch --input corpus.jsonl --output found/ --engine ray --model model/ --actors 8
     """
-    del engine_name  # There is one.
     if (address is None) == (model_path is None):
         raise click.UsageError("name either --extraction or --model")
+    if ray_address is not None and engine_name != "ray":
+        raise click.UsageError("--ray-address goes with --engine ray")
     fields = Fields(text_field, id_field)
     sources = [inspect(path, kind or format_of(path), fields) for path in find(patterns)]
     with held(folder):
         job = Job(sources, fields, folder, shard_rows)
         progress = _Progress(job.rows)
-        with (
-            _local(address, model_path, batch_size, in_flight, patience) as engine,
-            progress.shown(),
-        ):
+        ask = partial(
+            _local,
+            address,
+            model_path.absolute() if model_path else None,
+            batch_size,
+            in_flight,
+            patience,
+        )
+        opened: AbstractContextManager[Engine]
+        if engine_name == "ray":
+            opened = _ray(job, ask, ray_address, actors=actors, cpus=actor_cpus, patience=patience)
+        else:
+            opened = ask()
+        with opened as engine, progress.shown():
             manifest = run(job, engine, progress.begun, progress.advance)
     _report(manifest, folder, progress, as_json=as_json)
 
@@ -174,6 +211,28 @@ def _local(
             )
             with closing(engine):
                 yield engine
+
+
+@contextmanager
+def _ray(
+    job: Job,
+    ask: Callable[[], AbstractContextManager[Engine]],
+    address: str | None,
+    *,
+    actors: int,
+    cpus: int,
+    patience: float,
+) -> Iterator[Engine]:
+    try:
+        from slcolm_services.batch.actors import RayEngine, cluster  # noqa: PLC0415  an extra
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise ConfigInvalid('--engine ray needs pip install "slcolm[ray]"') from error
+    with cluster(address, actors * cpus):
+        engine = RayEngine(job, ask, actors=actors, cpus=cpus, patience_seconds=patience)
+        with closing(engine):
+            yield engine
 
 
 class _Progress:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slcolm_client import Entity, Extraction, Relation
-from slcolm_services.batch.engine import Answer, Model
+from slcolm_services.batch.answers import Answer, Model
 from slcolm_services.batch.inputs import inspect
-from slcolm_services.batch.job import Job, held, run
+from slcolm_services.batch.job import Job, held, run, write_shards
 from slcolm_services.batch.lines import format_answer
-from slcolm_services.batch.manifest import Manifest, load
+from slcolm_services.batch.manifest import Manifest, Shard, load
 from slcolm_services.batch.rows import Fields, Row, RowError
 from slcolm_services.corpus.jsonl import parse_line
 from slcolm_services.errors import DataInvalid, PreconditionFailed, ServiceUnavailable
@@ -37,6 +37,11 @@ class Dictated:
     def __init__(self, rows: int | None = None, model: Model = MODEL) -> None:
         self.model = model
         self._left = rows
+
+    def shards(
+        self, job: Job, numbers: Sequence[int], advance: Callable[[int], None]
+    ) -> Generator[Shard, None, None]:
+        return write_shards(job, self.answers, numbers, advance)
 
     def answers(self, rows: Iterator[Row]) -> Generator[Answer, None, None]:
         for row in rows:
@@ -229,3 +234,27 @@ def test_a_damaged_manifest_is_an_error_of_its_own(content: bytes) -> None:
         (Path(folder) / "manifest.json").write_bytes(content)
         with pytest.raises(DataInvalid, match="manifest"):
             load(Path(folder))
+
+
+class Backwards(Dictated):
+    """Writes the last shard first, and breaks off in between."""
+
+    def shards(
+        self, job: Job, numbers: Sequence[int], advance: Callable[[int], None]
+    ) -> Generator[Shard, None, None]:
+        for number in reversed(numbers):
+            yield from super().shards(job, [number], advance)
+
+
+def test_shards_may_be_finished_in_any_order_by_one_engine_after_another(tmp_path: Path) -> None:
+    whole = work(job_of(tmp_path, lines(20), out="whole"))
+    job = job_of(tmp_path, lines(20))
+    for engine in (Backwards(4), Dictated(4), Backwards(4), Dictated(2)):
+        with pytest.raises(ServiceUnavailable):
+            work(job, engine)
+    manifest = load(job.folder)
+    assert manifest is not None
+    assert [shard.name[7:10] for shard in manifest.shards] == ["000", "005", "006"]
+
+    assert work(job) == whole
+    assert files_of(job.folder) == files_of(tmp_path / "whole")

@@ -14,7 +14,7 @@ from support.clients import Extractor, dropped, on_loop, served
 
 from slcolm.extraction.v1 import extraction_pb2
 from slcolm_client import NotFound
-from slcolm_services.batch.engine import Answer
+from slcolm_services.batch.answers import Answer
 from slcolm_services.batch.local import LocalEngine
 from slcolm_services.batch.rows import Row, RowError, wrong
 from slcolm_services.errors import ModelNotFound, ServiceUnavailable, SlcolmError

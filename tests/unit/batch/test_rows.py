@@ -213,3 +213,30 @@ def test_an_ending_that_tells_nothing_asks_for_the_format() -> None:
     with pytest.raises(InvalidInput) as caught:
         format_of(Path("a.csv"))
     assert "--format" in str(caught.value.violations[0])
+
+
+@pytest.mark.parametrize("kind", ["text", "jsonl", "parquet"])
+def test_rows_are_sought_over_files_as_they_are_read(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Marks lie in the middle of lines, on their ends, and several in one line.
+    for module in ("inputs", "rows"):
+        monkeypatch.setattr(f"slcolm_services.batch.{module}.MARK_BYTES", 7)
+    sources = []
+    for file, count in enumerate((9, 1, 23)):
+        path = tmp_path / f"{file}.{kind}"
+        texts = ["甲" * (n % 5) for n in range(count)]
+        if kind == "parquet":
+            pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+            import pyarrow.parquet as pq
+
+            pq.write_table(pa.table({"text": texts}), path, row_group_size=4)
+        else:
+            lines = texts if kind == "text" else [json.dumps({"text": text}) for text in texts]
+            path.write_text("\ufeff" + "\n".join(lines) + "\n" * (file % 2), encoding="utf-8")
+        sources.append(inspect(path, kind, FIELDS))
+    rows = list(read(sources, FIELDS))
+
+    assert len(rows) == sum(source.rows for source in sources) > 30
+    for start in range(len(rows) + 2):
+        assert list(read(sources, FIELDS, start)) == rows[start:]

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from support.annals import SAMPLE
 
 from slcolm_services.batch import manifest as manifests
-from slcolm_services.batch.engine import Model
+from slcolm_services.batch.answers import Model
 from slcolm_services.batch.inputs import Source
 from slcolm_services.batch.manifest import Manifest
 from slcolm_services.batch.rows import Fields
