@@ -22,7 +22,7 @@ demo: setup  ## Train, guide and predict on the sample data, and show the result
 	$(BIN)/slcolm demo --out build/demo
 
 test: setup  ## Run the tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## Formatting, lint, types, import contracts, protos
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -36,12 +37,20 @@ class Data:
         }
         return coordinator_pb2.RunSpec(
             schema=self.schema,
-            training=training_pb2.TrainOptions(encoder="random", epochs=2, seed=seed),
+            training=self.training(seed),
             provider="offline",
             train_dataset=digests["train"],
             dev_dataset=digests["dev"],
             test_dataset=digests["test"],
         )
+
+    def training(self, seed: int) -> training_pb2.TrainOptions:
+        """How such a run is trained."""
+        return training_pb2.TrainOptions(encoder="random", epochs=2, seed=seed)
+
+    def digest(self, split: str) -> str:
+        """Name of a split in an artifact store."""
+        return hashlib.sha256(self.paths[split].read_bytes()).hexdigest()
 
 
 def small_data(folder: Path) -> Data:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.markup import escape
 
+from slcolm_services.cli.annotate_work import Tally, combined_answer
 from slcolm_services.cli.guide_work import opened_guidance
 from slcolm_services.cli.options import (
     budget_options,
@@ -22,6 +23,7 @@ from slcolm_services.cli.options import (
     price_options,
 )
 from slcolm_services.cli.output import console, emit_json, json_option, number_of
+from slcolm_services.cli.preview import tell_preview
 from slcolm_services.cli.progress import progress_bar
 from slcolm_services.cli.selection import Examples
 from slcolm_services.cli.settings import config_option, configure
@@ -31,7 +33,7 @@ from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.jsonl import read_documents, write_documents
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
-from slcolm_services.corpus.tiers import TIERS, Answer, combine, entity_key, tiers_of
+from slcolm_services.corpus.tiers import TIERS
 from slcolm_services.errors import (
     DataInvalid,
     FieldViolation,
@@ -40,6 +42,7 @@ from slcolm_services.errors import (
 )
 from slcolm_services.extraction.engine import Engine
 from slcolm_services.extraction.reading import Reading
+from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem
 from slcolm_services.guidance.outcome import Guided, Outcome
@@ -67,26 +70,10 @@ class _Request:
     entities_only: bool
     timeout_seconds: float
 
-
-@dataclass
-class _Tally:
-    """What became of the answers.
-
-    Attributes:
-        kept: Annotations by tier.
-        dropped: What answers say that could not be kept, by reason.
-        repairs: What had to be repaired, by name.
-        unusable: Answers in which nothing could be read.
-        paid: Calls that were paid for now.
-        failures: Texts without any answer, with the first error.
-    """
-
-    kept: Counter[str] = field(default_factory=Counter)
-    dropped: Counter[str] = field(default_factory=Counter)
-    repairs: Counter[str] = field(default_factory=Counter)
-    unusable: int = 0
-    paid: int = 0
-    failures: dict[str, SlcolmError] = field(default_factory=dict)
+    @property
+    def rounds(self) -> list[tuple[str, int]]:
+        """Style and sample of each time that every text is asked about."""
+        return [(style, sample) for style in self.styles for sample in range(self.samples)]
 
 
 @click.command()
@@ -144,9 +131,10 @@ class _Tally:
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
     help="Native JSONL with tiers and origins; appears whole or not at all.",
 )
+@click.option("--dry-run", is_flag=True, help="Send nothing: tell how much would be sent.")
+@click.option("--show", metavar="ID", help="With --dry-run: show the messages for this text.")
 @json_option
 def annotate(
     *,
@@ -163,7 +151,9 @@ def annotate(
     max_tokens: int,
     max_cost: float,
     timeout_seconds: float,
-    out: Path,
+    out: Path | None,
+    dry_run: bool,
+    show: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -178,6 +168,8 @@ def annotate(
     \b
     Examples:
       slcolm annotate --task task.yaml --input raw.jsonl --guide openai --llm-model NAME \\
+        --prompt-price 0.27 --completion-price 1.10 --dry-run
+      slcolm annotate --task task.yaml --input raw.jsonl --guide openai --llm-model NAME \\
         --demos 4 --demonstrations train.jsonl --max-cost 5 --out annotated.jsonl
       slcolm annotate --task task.yaml --input raw.jsonl --guide openai --llm-model NAME \\
         --prompt standard --prompt cot --model model/ --out annotated.jsonl
@@ -185,6 +177,8 @@ def annotate(
     if bool(demos) != (demonstrations is not None):
         problem = "--demos and --demonstrations go together"
         raise InvalidInput(problem, violations=[FieldViolation("--demos", problem)])
+    if not dry_run and (show or out is None):
+        raise click.UsageError("--show goes with --dry-run" if show else "give --out, or --dry-run")
     started = time.monotonic()
     schema = read_schema(task)
     documents = [document.without_annotations() for document in read_documents(input_path)]
@@ -193,10 +187,13 @@ def annotate(
         examples = Examples(read_any(demonstrations, schema), schema)
         items = [examples.item(document, demos) for document in documents]
     config = configure(config_path, **options).guidance
-    check_writable(out)
     request = _Request(
         schema, tuple(dict.fromkeys(styles)), samples, entities_only, timeout_seconds
     )
+    if out is None or dry_run:
+        asyncio.run(_preview(config, items, request, show, as_json=as_json))
+        return
+    check_writable(out)
     budget = RunBudget(max_calls, max_tokens, max_cost)
 
     async def ask() -> dict[str, list[tuple[str, Outcome]]]:
@@ -205,10 +202,10 @@ def annotate(
 
     answers = asyncio.run(ask())
     predictions = _predict(model, documents) if model else {}
-    tally = _Tally()
+    tally = Tally()
     annotated, origins = [], {}
     for document in documents:
-        found = _combined(document, answers[document.id], predictions.get(document.id), tally)
+        found = combined_answer(document, answers[document.id], predictions.get(document.id), tally)
         if found is not None:
             annotated.append(found)
             origins[found.id] = _origin(answers[found.id], request)
@@ -225,6 +222,30 @@ def annotate(
         click.get_current_context().exit(1)
 
 
+async def _preview(
+    config: GuidanceConfig,
+    items: Sequence[GuideItem],
+    request: _Request,
+    show: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Tell what would be sent."""
+    async with opened_guidance(config) as guidance:
+        rounds = [
+            await guidance.render_annotate(
+                items,
+                request.schema,
+                style=style,
+                entities_only=request.entities_only,
+                sample=sample,
+            )
+            for style, sample in request.rounds
+        ]
+        names = [item.prediction.id for item in items]
+        tell_preview(guidance.provider(), names, rounds, show=show, as_json=as_json)
+
+
 async def _ask(
     guidance: Guidance, items: Sequence[GuideItem], request: _Request, budget: RunBudget
 ) -> dict[str, list[tuple[str, Outcome]]]:
@@ -232,9 +253,8 @@ async def _ask(
     answers: dict[str, list[tuple[str, Outcome]]] = defaultdict(list)
     # A name of its own: the budget is for what this command spends.
     run_id = f"annotate-{secrets.token_hex(6)}"
-    rounds = [(style, sample) for style in request.styles for sample in range(request.samples)]
-    with progress_bar("annotating", len(items) * len(rounds)) as advance:
-        for style, sample in rounds:
+    with progress_bar("annotating", len(items) * len(request.rounds)) as advance:
+        for style, sample in request.rounds:
             outcomes = await guidance.annotate(
                 items,
                 request.schema,
@@ -262,46 +282,6 @@ def _predict(model: Path, documents: Sequence[Document]) -> dict[str, Document]:
     }
 
 
-def _combined(
-    document: Document,
-    answers: Sequence[tuple[str, Outcome]],
-    slm: Document | None,
-    tally: _Tally,
-) -> Document | None:
-    """What the answers to a text agree on; None, and counted, where none can be read."""
-    errors = [outcome for _, outcome in answers if isinstance(outcome, SlcolmError)]
-    usable = []
-    for _, outcome in answers:
-        if isinstance(outcome, SlcolmError):
-            continue
-        parsed = outcome.parsed
-        tally.paid += outcome.usage.calls
-        tally.unusable += not parsed.usable
-        tally.repairs.update(parsed.repairs)
-        for reason, count in (parsed.dropped + parsed.dropped_entities).items():
-            tally.dropped[reason] += count
-        if parsed.discontinuous:
-            tally.dropped["discontinuous"] += len(parsed.discontinuous)
-        if parsed.usable:
-            grounded = outcome.grounded
-            found = replace(document, entities=grounded.entities, relations=grounded.relations)
-            usable.append(Answer(found, parsed.repaired))
-    if not usable:
-        unread = DataInvalid("no answer could be read")
-        tally.failures[document.id] = errors[0] if errors else unread
-        return None
-    combined = combine(usable, slm)
-    tally.dropped["minority"] += _minority(usable, combined)
-    tally.kept.update(tiers_of(combined))
-    return combined
-
-
-def _minority(answers: Sequence[Answer], kept: Document) -> int:
-    """How many different entities only a minority of the answers has."""
-    said = {entity_key(entity) for answer in answers for entity in answer.document.entities}
-    return len(said) - len(kept.entities)
-
-
 def _origin(answers: Sequence[tuple[str, Outcome]], request: _Request) -> dict[str, Any]:
     """Where the annotation of a text comes from, as its line says it."""
     guided = [(style, one) for style, one in answers if isinstance(one, Guided)]
@@ -317,7 +297,7 @@ def _origin(answers: Sequence[tuple[str, Outcome]], request: _Request) -> dict[s
 
 def _report(
     annotated: Sequence[Document],
-    tally: _Tally,
+    tally: Tally,
     out: Path,
     seconds: float,
     *,

@@ -31,7 +31,6 @@ from slcolm_services.errors import ConfigInvalid, DataInvalid, FieldViolation
 from slcolm_services.evaluation.policy_file import read_policy
 from slcolm_services.guidance.usage import RunBudget
 from slcolm_services.training.options import TrainOptions
-from slcolm_services.training.train import train
 
 _METRICS = ("macro", "micro", "tail", "entities")
 
@@ -175,6 +174,10 @@ def loop(
     shutil.rmtree(candidate, ignore_errors=True)
     work = out.with_name(f"{out.name}.checkpoints")
     with TrainingWatch() as on_progress:
+        from slcolm_services.training.train import (  # noqa: PLC0415  torch takes seconds to load
+            train,
+        )
+
         train(
             train_docs,
             dev_docs,

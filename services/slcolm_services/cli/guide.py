@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import statistics
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,16 +23,16 @@ from slcolm_services.cli.options import (
     price_options,
 )
 from slcolm_services.cli.output import console, emit_json, json_option, number_of
+from slcolm_services.cli.preview import tell_preview
 from slcolm_services.cli.progress import progress_bar
 from slcolm_services.cli.selection import Examples
 from slcolm_services.cli.settings import config_option, configure
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.files import check_writable, replacing
 from slcolm_services.corpus.jsonl import read_documents
-from slcolm_services.corpus.printable import printable, printable_line
 from slcolm_services.corpus.schema import TaskSchema
 from slcolm_services.corpus.schema_file import read_schema
-from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput, NotFound, SlcolmError
+from slcolm_services.errors import DataInvalid, FieldViolation, InvalidInput, SlcolmError
 from slcolm_services.guidance.config import GuidanceConfig
 from slcolm_services.guidance.core import Guidance
 from slcolm_services.guidance.items import GuideItem, PromptOptions
@@ -300,74 +299,13 @@ def _print_summary(
 
 
 async def _preview(guidance: Guidance, work: _Work, show: str | None, *, as_json: bool) -> None:
-    """Tell what would be sent: prompts, tokens, cost at worst, what is left out."""
-    info = guidance.provider()
-    names = [item.prediction.id for item in work.items]
-    if show is not None and show not in names:
-        raise NotFound(f"there is no text {show!r} in the file", metadata={"id": show})
-    samples = [
+    """Tell what would be sent."""
+    rounds = [
         await guidance.render(work.items, work.schema, "", work.options, sample=sample)
         for sample in range(work.samples)
     ]
-    rendered = [prompt for sample in samples for prompt in sample]
-    to_send = [shown for shown in rendered if not shown.answered]
-    tokens = [shown.prompt.tokens for shown in rendered]
-    unpaid = [shown.prompt.tokens for shown in to_send] if info.metered else []
-    shortened = {
-        name: list(shown.prompt.shortened)
-        for name, shown in zip(names, samples[0], strict=True)
-        if shown.prompt.shortened
-    }
-    report: dict[str, Any] = {
-        "provider": info.name,
-        "model": info.model,
-        "prompts": len(rendered),
-        "answered": len(rendered) - len(to_send),
-        "prompt_tokens": {
-            "min": min(tokens, default=0),
-            "median": statistics.median(tokens) if tokens else 0,
-            "max": max(tokens, default=0),
-            "total": sum(tokens),
-            "to_send": sum(unpaid),
-        },
-        "max_answer_tokens": info.window.answer_tokens * len(unpaid),
-        "max_cost": sum(
-            info.prices.cost(prompt=count, completion=info.window.answer_tokens) for count in unpaid
-        ),
-        "currency": info.prices.currency,
-        "shortened": shortened,
-    }
-    if show is not None:
-        shown = samples[0][names.index(show)]
-        report["messages"] = [
-            {"role": message.role, "content": message.content} for message in shown.prompt.messages
-        ]
-    if as_json:
-        emit_json(report)
-    else:
-        _print_preview(report)
-
-
-def _print_preview(report: dict[str, Any]) -> None:
-    for message in report.get("messages", ()):
-        click.echo(printable(f"[{message['role']}]\n{message['content']}\n"))
-    tokens = report["prompt_tokens"]
-    asked = f"{report['provider']} {report['model']}".strip()
-    click.echo(
-        f"{number_of(report['prompts'], 'prompt')} for {asked};"
-        f" {report['answered']} answered already"
-    )
-    click.echo(
-        f"prompt tokens (estimated): {tokens['min']} to {tokens['max']}, median"
-        f" {tokens['median']:g}, {tokens['total']} in all"
-    )
-    click.echo(
-        f"to pay for: {tokens['to_send']} prompt tokens and at most"
-        f" {report['max_answer_tokens']} tokens of answers;"
-        f" cost at most {report['max_cost']:.2f} {report['currency']}".rstrip()
-    )
-    for name, parts in report["shortened"].items():
-        click.echo(printable_line(f"{name}: left out to fit: {'; '.join(parts)}"))
+    names = [item.prediction.id for item in work.items]
+    tell_preview(guidance.provider(), names, rounds, show=show, as_json=as_json)
 
 
 def _wrong(option: str, problem: str) -> InvalidInput:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -22,8 +22,9 @@ from slcolm_services.errors import DataInvalid, FieldViolation
 from slcolm_services.model.folder import CARD_FILE
 from slcolm_services.training.options import LINEAR, RATE_COURSES, TrainOptions
 from slcolm_services.training.progress import OnProgress, Progress
-from slcolm_services.training.train import TrainedModel
-from slcolm_services.training.train import train as train_model
+
+if TYPE_CHECKING:
+    from slcolm_services.training.train import TrainedModel
 
 _PLAIN_SECONDS = 15.0
 
@@ -141,10 +142,15 @@ def train(
                     FieldViolation("--silver-tier", f"every text has something below {silver_tier}")
                 ],
             )
+    train_docs, dev_docs = read_any(train_path, schema), read_any(dev_path, schema)
     with TrainingWatch() as on_progress:
+        from slcolm_services.training.train import (  # noqa: PLC0415  torch takes seconds to load
+            train as train_model,
+        )
+
         model = train_model(
-            read_any(train_path, schema),
-            read_any(dev_path, schema),
+            train_docs,
+            dev_docs,
             schema,
             options,
             work_dir=checkpoints,

@@ -10,7 +10,9 @@ import re
 
 from slcolm_services.corpus.schema import TaskSchema
 
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+"""A Chinese character, as labels have them."""
+
 _DROPPED = re.compile(r"[\s（）()]")
 _ALIASES = {"其他关系": "其他"}
 
@@ -21,7 +23,7 @@ def short_label(raw: str) -> str:
     Only labels with Chinese characters have such long forms; of others nothing but the white space
     around them is removed.
     """
-    if not _HAN.search(raw):
+    if not HAN.search(raw):
         return raw.strip()
     head = re.split("[&＆]", raw, maxsplit=1)[0]
     short = _DROPPED.sub("", head)

@@ -22,7 +22,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,14 +29,13 @@ from typing import Any
 import yaml
 
 from slcolm_services.corpus.files import read_bytes, replacing
-from slcolm_services.corpus.labels import short_label
+from slcolm_services.corpus.labels import HAN, short_label
 from slcolm_services.corpus.records import Problem, data_invalid
 from slcolm_services.corpus.schema import EntityType, RelationType, TaskSchema
 from slcolm_services.corpus.yamlfields import YamlFields, tree_problem
 from slcolm_services.errors import DataInvalid, FieldViolation
 
 SCRIPTS = ("", "simplified", "traditional")
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 def read_schema(path: str | os.PathLike[str]) -> TaskSchema:
@@ -165,7 +163,7 @@ def _from_types_file(fields: YamlFields, name: str) -> TaskSchema:
     labels = "".join(relation.name for relation in relations)
     return TaskSchema(
         name=name,
-        language="zh" if _HAN.search(labels) else "en",
+        language="zh" if HAN.search(labels) else "en",
         entity_types=tuple(entities),
         relation_types=tuple(relations),
     )

@@ -35,24 +35,10 @@ from slcolm_services.guidance.prompt import (
 )
 from slcolm_services.guidance.providers.base import Provider, ProviderInfo, Request
 from slcolm_services.guidance.providers.batch import BatchProvider
+from slcolm_services.guidance.rendering import Rendered, rendered
 from slcolm_services.guidance.usage import RunBudget
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """What would be sent for one item.
-
-    Attributes:
-        prompt: The prompt.
-        digest: Name of the request in the ledger.
-        answered: The ledger has the answer.
-    """
-
-    prompt: Prompt
-    digest: str
-    answered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +48,24 @@ class _Job:
     item: GuideItem
     build: Callable[[Window], Prompt]
     predicted: Document
+
+    @classmethod
+    def guide(cls, item: GuideItem, schema: TaskSchema, how: PromptOptions) -> _Job:
+        return cls(
+            item=how.shown(item),
+            build=lambda window: build_guide(item, schema, how, window),
+            predicted=item.prediction,
+        )
+
+    @classmethod
+    def annotate(cls, item: GuideItem, schema: TaskSchema, form: AnswerForm) -> _Job:
+        bare = item.prediction.without_annotations()
+        examples = [demonstration.gold for demonstration in item.demonstrations]
+        return cls(
+            item=GuideItem(bare, item.demonstrations),
+            build=lambda window: build_annotate(bare, examples, schema, form, window),
+            predicted=bare,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,22 +167,36 @@ class Guidance:
         *,
         sample: int = 0,
     ) -> list[Rendered]:
-        """Prompts in order; nothing is sent.
+        """Prompts of `guide` in order; nothing is sent.
 
         Raises:
             ProviderNotFound: There is no such provider.
             InvalidInput: There is no such template.
             PromptTooLong: A prompt does not fit the model's window.
         """
-        info = self._find(provider).info
+        builds = [_Job.guide(item, schema, options).build for item in items]
+        return await rendered(builds, self._find(provider).info, self._ledger, sample=sample)
 
-        def build() -> list[tuple[Prompt, str]]:
-            prompts = [build_guide(item, schema, options, info.window) for item in items]
-            return [(prompt, request_digest(info, prompt, sample)) for prompt in prompts]
+    async def render_annotate(
+        self,
+        items: Sequence[GuideItem],
+        schema: TaskSchema,
+        *,
+        provider: str = "",
+        style: str = "standard",
+        entities_only: bool = False,
+        sample: int = 0,
+    ) -> list[Rendered]:
+        """Prompts of `annotate` in order; nothing is sent.
 
-        made = await asyncio.to_thread(build)
-        answered = await self._ledger.answered([digest for _, digest in made])
-        return [Rendered(prompt, digest, digest in answered) for prompt, digest in made]
+        Raises:
+            ProviderNotFound: There is no such provider.
+            InvalidInput: There is no such style.
+            PromptTooLong: A prompt does not fit the model's window.
+        """
+        form = annotate_form(schema, style, entities_only=entities_only)
+        builds = [_Job.annotate(item, schema, form).build for item in items]
+        return await rendered(builds, self._find(provider).info, self._ledger, sample=sample)
 
     async def guide(
         self,
@@ -224,15 +242,8 @@ class Guidance:
             budget=budget,
             timeout_seconds=timeout_seconds,
         )
-
-        def job(item: GuideItem) -> _Job:
-            return _Job(
-                item=how.shown(item),
-                build=lambda window: build_guide(item, schema, how, window),
-                predicted=item.prediction,
-            )
-
-        return await self._outcomes([job(item) for item in items], batch, on_done)
+        jobs = [_Job.guide(item, schema, how) for item in items]
+        return await self._outcomes(jobs, batch, on_done)
 
     async def annotate(
         self,
@@ -276,17 +287,8 @@ class Guidance:
             budget=budget,
             timeout_seconds=timeout_seconds,
         )
-
-        def job(item: GuideItem) -> _Job:
-            bare = item.prediction.without_annotations()
-            examples = [demonstration.gold for demonstration in item.demonstrations]
-            return _Job(
-                item=GuideItem(bare, item.demonstrations),
-                build=lambda window: build_annotate(bare, examples, schema, form, window),
-                predicted=bare,
-            )
-
-        return await self._outcomes([job(item) for item in items], batch, on_done)
+        jobs = [_Job.annotate(item, schema, form) for item in items]
+        return await self._outcomes(jobs, batch, on_done)
 
     async def submit_batch(
         self,

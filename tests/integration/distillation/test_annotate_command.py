@@ -74,8 +74,9 @@ def answering(answer: Callable[[str, str], Any]) -> Callable[[dict[str, Any]], B
 
 
 def report_of(result: Result) -> dict[str, Any]:
-    """What was printed, behind what was logged: here nobody has configured logging."""
-    found: dict[str, Any] = json.loads(result.stdout[result.stdout.index("{\n") :])
+    """What was printed, amid what was logged: here nobody has configured logging."""
+    printed = result.stdout[result.stdout.index("{\n") :]
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(printed)[0]
     return found
 
 
@@ -235,3 +236,41 @@ def test_nothing_is_written_where_nothing_could_be_read(case: Case, server: Chat
     result = case.run(*("--guide", "openai", "--llm-model", "tiny", "--llm-base-url", server.url))
     assert result.exception is not None
     assert not case.out.exists()
+
+
+def test_a_dry_run_tells_what_would_be_sent_and_asks_nobody(case: Case, server: ChatServer) -> None:
+    asked = (
+        *("--guide", "openai", "--llm-model", "tiny", "--llm-base-url", server.url),
+        *("--prompt", "standard", "--prompt", "cot"),
+        *("--prompt-price", "1", "--completion-price", "2", "--currency", "USD"),
+    )
+    dry = case.run(*asked, "--dry-run", "--show", "plain")
+    told = report_of(dry)
+
+    assert dry.exit_code == 0
+    assert server.bodies == []
+    assert not case.out.exists()
+    assert (told["texts"], told["prompts"], told["answered"]) == (4, 8, 0)
+    tokens = told["prompt_tokens"]
+    assert tokens["to_send"] == tokens["total"] > 0
+    assert told["max_cost"] == pytest.approx(
+        (tokens["total"] + 2 * told["max_answer_tokens"]) / 1e6
+    )
+
+    case.run(*asked)
+    # What was told is what was sent, and the ledger has the answers now.
+    assert told["messages"] in [body["messages"] for body in server.bodies]
+    assert len(server.bodies) == told["prompts"]
+    again = report_of(case.run(*asked, "--dry-run"))
+    assert (again["answered"], again["max_cost"]) == (8, 0)
+    assert len(server.bodies) == told["prompts"]
+
+
+def test_where_annotations_go_is_asked_for_but_not_by_a_dry_run(case: Case) -> None:
+    paths = ["--task", str(case.task), "--input", str(case.raw)]
+    assert CliRunner().invoke(annotate, paths).exit_code == 2
+    assert CliRunner().invoke(annotate, [*paths, "--show", "plain"]).exit_code == 2
+    told = CliRunner().invoke(annotate, [*paths, "--dry-run"])
+    assert told.exit_code == 0
+    assert "4 texts, 4 prompts for offline" in told.stdout
+    assert "cost at most 0.00" in told.stdout

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from support.annals import Data, small_data
+from support.trained import trained_once
 
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.jsonl import read_documents, write_documents
@@ -58,10 +59,8 @@ def files(data: Data) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def old(data: Data, files: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "old"
-    slcolm("train", *files, *SHORT, "--out", str(folder), home=folder.parent)
-    return folder
+def old(data: Data, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    return trained_once(tmp_path_factory, worker_id, data).model
 
 
 @pytest.mark.timeout(400)

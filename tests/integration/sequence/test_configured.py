@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from support.annals import SIZES, Data
 from support.chat_server import ChatServer, chat_server
+from support.trained import Trained
 
 TEXTS = SIZES["dev"] + SIZES["test"]
 KEY = "key-that-is-written-nowhere"
@@ -32,9 +33,10 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def ran(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+def ran(data: Data, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """The hosted model's preferred endpoint is down; the one behind it wants the key."""
     folder = tmp_path_factory.mktemp("configured")
+    trained.give(folder / "home", 1)
     with chat_server() as local, chat_server() as hosted, socket.socket() as down:
         down.bind(("127.0.0.1", 0))  # taken, and nobody listens
         config = folder / "slcolm.toml"
@@ -69,7 +71,8 @@ api_key_env = "HOSTED_KEY"
         result = subprocess.run(
             [
                 *(sys.executable, "-m", "slcolm_services", "run", "--config", config),
-                *("--guide", "local", "--also-guide", "hosted", "--epochs", "2", "--seed", "1"),
+                *("--guide", "local", "--also-guide", "hosted"),
+                *("--encoder", "random", "--epochs", "2", "--seed", "1"),
                 *("--task", data.task, "--out", folder / "out", "--json"),
                 *(part for name, path in data.paths.items() for part in (f"--{name}", path)),
             ],

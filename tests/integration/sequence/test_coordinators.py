@@ -20,6 +20,7 @@ import pytest
 import tomli_w
 from support.annals import Data
 from support.postgres import NoPostgres, cluster
+from support.trained import Trained
 from support.wall_clock import NoFakeTime, WallClock
 
 from slcolm.coordinator.v1 import coordinator_pb2
@@ -104,7 +105,10 @@ def _until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_no_stage_is_run_twice_and_both_see_every_run(start: Start, data: Data) -> None:
+def test_no_stage_is_run_twice_and_both_see_every_run(
+    start: Start, data: Data, home: Path, trained: Trained
+) -> None:
+    trained.give(home, 31, 32, 33)
     first, second = start(), start()
     with Client(first.address) as one, Client(second.address) as other:
         created = [
@@ -120,7 +124,10 @@ def test_no_stage_is_run_twice_and_both_see_every_run(start: Start, data: Data) 
     assert set(started.values()) == {1}
 
 
-def test_what_a_killed_coordinator_has_left_another_one_finishes(start: Start, data: Data) -> None:
+def test_what_a_killed_coordinator_has_left_another_one_finishes(
+    start: Start, data: Data, home: Path, trained: Trained
+) -> None:
+    trained.give(home, 41)
     both = first, second = start(), start()
     with Client(first.address) as client:
         run_id = client.create_run(data.spec(client, seed=41)).id
@@ -136,8 +143,11 @@ def test_what_a_killed_coordinator_has_left_another_one_finishes(start: Start, d
     assert again <= set(dead.stages("stage done")[-1:])
 
 
-def test_a_coordinator_that_stands_still_keeps_its_runs(start: Start, data: Data) -> None:
+def test_a_coordinator_that_stands_still_keeps_its_runs(
+    start: Start, data: Data, home: Path, trained: Trained
+) -> None:
     """Only the end of a process frees its runs: no clock that another one could read wrong."""
+    trained.give(home, 51)
     first = start()
     with Client(first.address) as client:
         run_id = client.create_run(data.spec(client, seed=51)).id
@@ -158,7 +168,7 @@ def test_a_run_is_cancelled_through_a_coordinator_that_does_not_work_on_it(
 ) -> None:
     first = start()
     with Client(first.address) as client:
-        run_id = client.create_run(data.spec(client, seed=61)).id
+        run_id = client.create_run(data.spec(client, seed=71)).id
     _until(lambda: first.stages("stage started"))
     with Client(start().address) as client:
         assert client.cancel_run(run_id).state == coordinator_pb2.RUN_STATE_CANCELLED

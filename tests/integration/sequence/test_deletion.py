@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.annals import Data
+from support.trained import Trained
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_client import Client, FailedPrecondition, NotFound
@@ -44,11 +45,13 @@ def records(home: Path) -> set[Path]:
 
 
 def test_what_another_run_has_stays_and_the_rest_goes(
-    client: Client, data: Data, home: Path
+    client: Client, data: Data, home: Path, trained: Trained
 ) -> None:
+    trained.give(home, 61)
     text = data.documents["test"][0].text
     bystander = finished(client, data.spec(client, seed=61))
     before = models(home)
+    trained.give(home, 62)
     known = records(home)
     first = finished(client, data.spec(client, seed=62))
     second = finished(client, data.spec(client, seed=62))  # takes all but the report
@@ -78,7 +81,10 @@ def test_what_another_run_has_stays_and_the_rest_goes(
     assert again.id not in {run.id for run in client.list_runs()}
 
 
-def test_nothing_goes_that_a_run_at_work_may_take(client: Client, data: Data) -> None:
+def test_nothing_goes_that_a_run_at_work_may_take(
+    client: Client, data: Data, home: Path, trained: Trained
+) -> None:
+    trained.give(home, 63)
     done = finished(client, data.spec(client, seed=63))
     at_work = client.create_run(data.spec(client, seed=64))
 
@@ -106,8 +112,9 @@ def slcolm(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_old_runs_are_deleted_by_command(data: Data, tmp_path: Path) -> None:
+def test_old_runs_are_deleted_by_command(data: Data, tmp_path: Path, trained: Trained) -> None:
     home = tmp_path / "home"
+    trained.give(home, 65, 66)
     with Embedded(home) as system, Client(system.coordinator) as client:
         runs = [finished(client, data.spec(client, seed=seed)) for seed in (65, 66)]
         at = ("--coordinator", system.coordinator)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.annals import Data
+from support.trained import Trained
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm_client import Client, FailedPrecondition, InvalidArgument, NotFound
@@ -162,8 +163,9 @@ def test_a_killed_coordinator_goes_on_where_it_was(data: Data, tmp_path: Path) -
     assert [found.id for found in runs] == [created.id]
 
 
-def test_a_failed_run_is_resumed(data: Data, tmp_path: Path) -> None:
+def test_a_failed_run_is_resumed(data: Data, tmp_path: Path, trained: Trained) -> None:
     """The retrieval service is killed, so the run fails there; with it back the run goes on."""
+    trained.give(tmp_path, 3)
     with Embedded(tmp_path) as first, Client(first.coordinator) as client:
         created = client.create_run(data.spec(client, seed=3))
         _kill(first, "retrieval")
@@ -179,7 +181,10 @@ def test_a_failed_run_is_resumed(data: Data, tmp_path: Path) -> None:
     assert {s.name for s in last.stages if s.reused} >= {"train", "predict"}
 
 
-def test_prediction_without_guidance_falls_back_and_says_so(data: Data, tmp_path: Path) -> None:
+def test_prediction_without_guidance_falls_back_and_says_so(
+    data: Data, tmp_path: Path, trained: Trained
+) -> None:
+    trained.give(tmp_path, 1)
     with Embedded(tmp_path) as system, Client(system.coordinator) as client:
         created = client.create_run(data.spec(client))
         *_, done = client.watch_run(created.id, timeout_seconds=240)

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from support.annals import SIZES, Data
 from support.batch_server import BatchServer, batch_server
+from support.trained import Trained
 
 from slcolm.coordinator.v1 import coordinator_pb2
 from slcolm.guidance.v1 import guidance_pb2
@@ -51,9 +52,12 @@ def endpoint() -> Iterator[BatchServer]:
 
 
 @pytest.fixture(scope="module")
-def paid(endpoint: BatchServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+def paid(
+    endpoint: BatchServer, tmp_path_factory: pytest.TempPathFactory, trained: Trained
+) -> Iterator[Client]:
     """A client of a system that asks the endpoint."""
     home = tmp_path_factory.mktemp("paid")
+    trained.give(home, 1)
     with (
         Embedded(home, settings=_settings(endpoint)) as system,
         Client(system.coordinator) as client,
@@ -186,8 +190,11 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_done(
     assert len(list(paid.list_runs())) == before
 
 
-def test_a_batch_run_outlives_a_killed_coordinator(data: Data, tmp_path: Path) -> None:
+def test_a_batch_run_outlives_a_killed_coordinator(
+    data: Data, tmp_path: Path, trained: Trained
+) -> None:
     """Kill -9 while the provider works; the next start waits on, and sends nothing again."""
+    trained.give(tmp_path, 1)
     with batch_server() as endpoint:
         settings = _settings(endpoint)
         with Embedded(tmp_path, settings=settings) as first, Client(first.coordinator) as client:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -45,3 +47,16 @@ def test_every_option_says_what_it_is(path: str) -> None:
 @pytest.mark.parametrize("path", sorted(COMMANDS.keys() - WITHOUT_JSON))
 def test_a_command_prints_json_for_programs(path: str) -> None:
     assert "as_json" in [item.name for item in COMMANDS[path].params]
+
+
+@pytest.mark.parametrize("path", ["train", "distil loop", "run", "predict"])
+def test_help_and_errors_do_not_wait_for_torch(path: str) -> None:
+    """It takes seconds to load, which only training itself is worth."""
+    arguments = [*path.split(), "--help"]
+    code = (
+        "import sys; from slcolm_services.cli.main import slcolm; "
+        f"slcolm.main({arguments}, standalone_mode=False); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
