@@ -214,22 +214,20 @@ def _price(
 ) -> _Priced:
     recorded = _first(line)
     item = examples.item(_prediction(recorded, schema), _DEMONSTRATIONS)
-    paired = {mention for triple in recorded.slm_triples for mention in (triple.head, triple.tail)}
     if any(triple.prob is None for triple in recorded.slm_triples):
         raise DataInvalid(
             "routing goes by the SLM's probabilities",
             violations=[FieldViolation(f"{line.id}: slm_triples", "one has no probability")],
         )
     given = np.array([triple.prob for triple in recorded.slm_triples], dtype=np.float64)
-    outlook = Outlook(
-        triples=[
-            (triple.type, float(probability))
-            for triple, probability in zip(
-                recorded.slm_triples, calibration.apply(given), strict=True
-            )
-        ],
-        lone_entities=len({entity.text for entity in recorded.slm_entities} - paired),
-        candidates={candidate.type: candidate.score for candidate in item.candidates},
+    calibrated = [
+        replace(triple, prob=float(probability))
+        for triple, probability in zip(recorded.slm_triples, calibration.apply(given), strict=True)
+    ]
+    outlook = Outlook.of(
+        (entity.text for entity in recorded.slm_entities),
+        calibrated,
+        {candidate.type: candidate.score for candidate in item.candidates},
     )
     prompt = _prompt_tokens(recorded, item, schema)
     answer = estimate_tokens(recorded.llm_raw or "")

@@ -14,7 +14,7 @@ from slcolm_services.cli.output import console, emit_json, json_option, number_o
 from slcolm_services.cli.predictions import predictions
 from slcolm_services.cli.selection import Examples
 from slcolm_services.coordinator.routing import Outlook, expected_gain, route
-from slcolm_services.corpus.documents import Document
+from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.files import check_writable
 from slcolm_services.corpus.formats import read_any
 from slcolm_services.corpus.jsonl import read_documents, write_documents
@@ -107,20 +107,12 @@ def choose(
 
 def _outlook(item: GuideItem) -> Outlook:
     document = item.prediction
-    return Outlook(
-        triples=[(relation.type, relation.prob or 0.0) for relation in document.relations],
-        lone_entities=len(_mentions(document) - _paired(document)),
-        candidates={candidate.type: candidate.score for candidate in item.candidates},
+    wordings = [document.mention(index) for index in range(len(document.entities))]
+    return Outlook.of(
+        wordings,
+        [
+            Triple(wordings[one.head], wordings[one.tail], one.type, one.prob)
+            for one in document.relations
+        ],
+        {candidate.type: candidate.score for candidate in item.candidates},
     )
-
-
-def _mentions(document: Document) -> set[str]:
-    return {document.mention(index) for index in range(len(document.entities))}
-
-
-def _paired(document: Document) -> set[str]:
-    return {
-        document.mention(index)
-        for relation in document.relations
-        for index in (relation.head, relation.tail)
-    }

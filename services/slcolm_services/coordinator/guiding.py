@@ -33,6 +33,7 @@ from slcolm_services.coordinator.outcomes import (
 from slcolm_services.coordinator.records import StageResult
 from slcolm_services.coordinator.routing import Outlook, route
 from slcolm_services.coordinator.waiting import of_run, wait_for_batches
+from slcolm_services.corpus.documents import Triple
 
 DEV_SHARE = 1 / 3
 """Part of a budget that dev may take, so that there is something to choose a policy by."""
@@ -217,16 +218,14 @@ def _budgets(context: StageContext) -> dict[str, guidance_pb2.Budget | None]:
 
 def _outlook(question: Question) -> Outlook:
     document = question.item.prediction
-    texts = {entity.text for entity in document.entities}
-    paired = {
-        document.entities[index].text
-        for relation in document.relations
-        for index in (relation.head, relation.tail)
-    }
-    return Outlook(
-        triples=[(relation.type, relation.probability) for relation in document.relations],
-        lone_entities=len(texts - paired),
-        candidates={item.type: item.score for item in question.item.candidates},
+    wordings = [entity.text for entity in document.entities]
+    return Outlook.of(
+        wordings,
+        [
+            Triple(wordings[one.head], wordings[one.tail], one.type, one.probability)
+            for one in document.relations
+        ],
+        {item.type: item.score for item in question.item.candidates},
     )
 
 

@@ -15,10 +15,11 @@ The weights were chosen on the dev answers of one LLM (`docs/results.md`). Nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from slcolm_services.corpus.documents import Triple
 from slcolm_services.corpus.stats import frequency_bucket
 
 
@@ -46,6 +47,18 @@ class Outlook:
     triples: Sequence[tuple[str, float]]
     lone_entities: int
     candidates: Mapping[str, float]
+
+    @classmethod
+    def of(
+        cls, mentions: Iterable[str], triples: Sequence[Triple], candidates: Mapping[str, float]
+    ) -> Self:
+        """The outlook of what the SLM found: wordings of its mentions, and its triples."""
+        paired = {mention for triple in triples for mention in (triple.head, triple.tail)}
+        return cls(
+            [(triple.type, triple.prob or 0.0) for triple in triples],
+            len(set(mentions) - paired),
+            candidates,
+        )
 
 
 def features(outlook: Outlook, training_counts: Mapping[str, int]) -> Features:

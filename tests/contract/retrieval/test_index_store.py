@@ -130,7 +130,7 @@ def test_the_sentence_of_the_same_id_is_never_found(store: IndexStore, revision:
 
 
 def test_own_sentences_take_no_place_in_a_search(revision: str, store: IndexStore) -> None:
-    """The filter works before each search is cut, so copies of the query hide nobody."""
+    """They are left out before a search is cut, so copies of the query hide nobody."""
     copies = [sentence(TEXTS[0], name=f"copy-{number}") for number in range(150)]
     begin(store, revision, *copies, sentence(TEXTS[3]))
     assert found(store, revision, Document("q", TEXTS[0]), limit=1) == [TEXTS[3]]

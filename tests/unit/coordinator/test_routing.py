@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slcolm_services.coordinator.routing import Outlook, expected_gain, features, route
+from slcolm_services.corpus.documents import Triple
 
 COUNTS = {"任职": 900, "兄弟": 3}
 PROBABILITY = st.floats(0, 1)
@@ -64,3 +65,12 @@ def test_a_rare_type_that_the_slm_predicted_is_no_candidate_any_more() -> None:
     outlook = Outlook(triples=[("兄弟", 0.9)], lone_entities=0, candidates={"兄弟": 0.7, "新": 0.2})
 
     assert features(outlook, COUNTS).rare_candidates == 0.2
+
+
+def test_a_mention_is_lone_by_its_wording() -> None:
+    """A name in a triple is not lone where it stands a second time."""
+    triples = [Triple("甲", "太守", "任职", 0.9), Triple("甲", "太守", "任职")]
+
+    outlook = Outlook.of(["甲", "甲", "太守", "云泽", "云泽"], triples, {"驻守": 0.4})
+
+    assert outlook == Outlook([("任职", 0.9), ("任职", 0.0)], 1, {"驻守": 0.4})
