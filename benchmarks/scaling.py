@@ -172,7 +172,7 @@ def measured_profile(corpus: Corpus, home: Path, processors: int) -> tuple[Profi
         guided, prompt_tokens = guidance_seconds(home / "guidance", url, _PROMPTS)
     profile = Profile(
         machine=f"{machine()['processor']}, {processors} processors; {len(corpus.texts)} sentences "
-        f"of {statistics.mean(map(len, corpus.texts)):.0f} characters; {platform.python_version()}",
+        f"of {statistics.mean(map(len, corpus.texts)):.0f} characters; Python {platform.python_version()}",
         driver_seconds=statistics.median(run.driver_cpu - start.driver_cpu for run in runs) / rows,
         extraction_seconds=statistics.median(run.service_cpu for run in runs) / rows,
         retrieval_seconds=retrieval_seconds(home / "retrieval", _QUERIES),
