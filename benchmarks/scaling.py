@@ -171,8 +171,9 @@ def measured_profile(corpus: Corpus, home: Path, processors: int) -> tuple[Profi
     with endpoint(_LATENCY_SECONDS, Faults()) as (url, _):
         guided, prompt_tokens = guidance_seconds(home / "guidance", url, _PROMPTS)
     profile = Profile(
-        machine=f"{machine()['processor']}, {processors} processors; {len(corpus.texts)} sentences "
-        f"of {statistics.mean(map(len, corpus.texts)):.0f} characters; Python {platform.python_version()}",
+        machine=f"{machine()['processor']}, {processors} processors; {rows} sentences of "
+        f"{statistics.mean(map(len, corpus.texts)):.0f} characters; "
+        f"Python {platform.python_version()}",
         driver_seconds=statistics.median(run.driver_cpu - start.driver_cpu for run in runs) / rows,
         extraction_seconds=statistics.median(run.service_cpu for run in runs) / rows,
         retrieval_seconds=retrieval_seconds(home / "retrieval", _QUERIES),
