@@ -37,11 +37,11 @@ from typing import Any
 
 import grpc
 import numpy as np
-import psutil
 import torch
 from extraction import machine, sentences
+from serving import Served
 from spert.models import make_model
-from spert.server import Served, extraction_server
+from spert.server import extraction_server
 
 from slcolm.common.v1 import common_pb2
 from slcolm.extraction.v1 import extraction_pb2
@@ -95,7 +95,7 @@ class Load:
 
     def __init__(self, served: Served, requests: Sequence[bytes], deadline: float) -> None:
         self._served = served
-        self._process = psutil.Process(served.pid)
+        self._process = served.process
         self._requests = itertools.cycle(requests)
         self._deadline = deadline
 

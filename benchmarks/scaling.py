@@ -36,18 +36,13 @@ from typing import Any
 
 import tomli_w
 from capacity.processors import parallel
-from capacity.services import (
-    Served,
-    guidance_seconds,
-    retrieval_seconds,
-    sample_documents,
-    serve,
-)
+from capacity.services import guidance_seconds, retrieval_seconds, sample_documents
 from capacity.simulation import simulate
 from extraction import machine, sentences
 from guidance import Faults, endpoint
+from serving import Served
 from spert.models import make_model
-from spert.server import call_concurrently
+from spert.server import call_concurrently, extraction_server
 
 from slcolm_services.capacity.forecast import (
     BATCH_SIZE,
@@ -109,12 +104,11 @@ class Corpus:
         with ExitStack() as stack:
             yield [
                 stack.enter_context(
-                    serve(
-                        "extraction",
+                    extraction_server(
+                        self.model,
+                        "fp32",
                         self.folder / f"service-{number}",
-                        SLCOLM_EXTRACTION_MODEL=str(self.model),
                         SLCOLM_EXTRACTION_THREADS="1",
-                        SLCOLM_EXTRACTION_PRECISION="fp32",
                     )
                 )
                 for number in range(count)

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import numpy as np
-import psutil
+from serving import Served, serve
 
 import slcolm_services
 from slcolm.common.v1 import common_pb2
 from slcolm.guidance.v1 import guidance_pb2, guidance_pb2_grpc
 from slcolm.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
-from slcolm_client import connect, wait_until_ready
+from slcolm_client import connect
 from slcolm_services.corpus.documents import Document
 from slcolm_services.corpus.jsonl import read_documents
 from slcolm_services.corpus.schema_file import read_schema
@@ -35,53 +29,6 @@ _TEXTS_PER_CALL = 32
 _CALLERS = 2
 _DEMONSTRATIONS = 4
 _TIMEOUT_SECONDS = 120.0
-
-
-class Served(NamedTuple):
-    """A service that takes calls.
-
-    Attributes:
-        address: Where.
-        process: Its process.
-        start_seconds: From its start until it was ready.
-    """
-
-    address: str
-    process: psutil.Process
-    start_seconds: float
-
-    def cpu_seconds(self) -> float:
-        """Processor time until now."""
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
-
-
-@contextmanager
-def serve(role: str, home: Path, **settings: str) -> Iterator[Served]:
-    """Serve a role with nothing but defaults and these variables of the environment."""
-    home.mkdir(parents=True, exist_ok=True)
-    begin = time.perf_counter()
-    with (home / f"{role}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "slcolm_services", "serve", "--role", role],
-            cwd=home,
-            env=os.environ
-            | {"SLCOLM_SERVER_PARENT_PID": str(os.getpid()), "SLCOLM_SERVER_LOG_LEVEL": "warning"}
-            | settings,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    try:
-        assert process.stdout is not None
-        address = json.loads(process.stdout.readline())["address"]
-        with connect(address) as channel:
-            assert wait_until_ready(channel, timeout_seconds=_TIMEOUT_SECONDS)
-        yield Served(address, psutil.Process(process.pid), time.perf_counter() - begin)
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
 
 
 def retrieval_seconds(home: Path, queries: int) -> float:

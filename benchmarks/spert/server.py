@@ -4,70 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import os
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import TextIO
+
+from serving import Served, serve
 
 from slcolm.common.v1 import common_pb2
 from slcolm.extraction.v1 import extraction_pb2, extraction_pb2_grpc
-from slcolm_client import connect, connect_aio, wait_until_ready
+from slcolm_client import connect_aio
 
 _TIMEOUT_SECONDS = 300.0
-
-
-class Served(NamedTuple):
-    """A service that takes calls."""
-
-    address: str
-    pid: int
 
 
 @contextmanager
 def extraction_server(
     model: Path, precision: str, home: Path, *, log: TextIO | None = None, **settings: str
 ) -> Iterator[Served]:
-    """Serve a model folder on loopback.
+    """Serve a model folder.
 
     Args:
         model: The folder.
         precision: In which it runs.
         home: Folder for the service's state.
-        log: Where its log goes; None: to standard error.
+        log: As for `serve`.
         settings: Variables of the environment.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "slcolm_services", "serve", "--role", "extraction"],
-        env=os.environ
-        | {
-            "SLCOLM_EXTRACTION_MODEL": str(model),
-            "SLCOLM_EXTRACTION_STORE": str(home / "store"),
-            "SLCOLM_EXTRACTION_CACHE_DIR": str(home / "cache"),
-            "SLCOLM_EXTRACTION_PRECISION": precision,
-            "SLCOLM_SERVER_PARENT_PID": str(os.getpid()),
-            "SLCOLM_SERVER_LOG_LEVEL": "warning",
-        }
-        | settings,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        address = json.loads(process.stdout.readline())["address"]
-        with connect(address) as channel:
-            assert wait_until_ready(channel, timeout_seconds=_TIMEOUT_SECONDS)
-        yield Served(address, process.pid)
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+    own = {
+        "SLCOLM_EXTRACTION_MODEL": str(model),
+        "SLCOLM_EXTRACTION_STORE": str(home / "store"),
+        "SLCOLM_EXTRACTION_CACHE_DIR": str(home / "cache"),
+        "SLCOLM_EXTRACTION_PRECISION": precision,
+    }
+    with serve("extraction", home, log=log, **(own | settings)) as served:
+        yield served
 
 
 def call_concurrently(

@@ -26,33 +26,13 @@ from support.batches import (
     shards_in,
     start,
     wait_for,
-    write_corpus,
 )
 from support.extracting import extraction_process
 from support.killable import Killable
-from support.letters import write_model
 
 pytest.importorskip("ray", reason="ray is not installed")
 
 RAY = ("--engine", "ray", "--actors", "2")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_corpus(tmp_path_factory.mktemp("corpus") / "corpus.jsonl")
-
-
-@pytest.fixture(scope="module")
-def service(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killable]:
-    with extraction_process(
-        model, tmp_path_factory.mktemp("service"), max_text_characters=200
-    ) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
