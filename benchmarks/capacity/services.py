@@ -145,7 +145,7 @@ def _seconds_each(
     begin = served.cpu_seconds()
     with ThreadPoolExecutor(_CALLERS) as callers:
         list(callers.map(ask, requests[1:]))
-    return (served.cpu_seconds() - begin) / (count - len(requests[0].ListFields()[0][1]))
+    return (served.cpu_seconds() - begin) / (count - _TEXTS_PER_CALL)
 
 
 def sample_documents(split: str) -> list[Document]:
