@@ -156,8 +156,8 @@ def forecast(
             )
             / _MILLION
         )
-    flow = closed(batch_stations(profile, fleet), fleet.calls)
-    seconds = max(*stages.values(), work.sentences / BATCH_SIZE / flow.rate) + profile.start_seconds
+    slowest = max(*stages.values(), _batch_seconds(work, fleet, profile))
+    seconds = slowest + profile.start_seconds
     hours = fleet.processors(guided=bool(work.prompts)) * seconds / _HOUR
     return Forecast(
         fleet,
@@ -209,17 +209,14 @@ def sized(
         guidance=servers(profile.guidance_seconds, work.prompts),
     )
     llm_calls = servers(work.endpoint.seconds, work.prompts) if work.endpoint else 0
-
-    def made(fleet: Fleet) -> Forecast:
-        return forecast(work, fleet, profile, llm_calls=llm_calls, processor_price=processor_price)
-
     # Few servers wait for each other longer than the share that is left free.
     while _batch_seconds(work, fleet, profile) > within_seconds - profile.start_seconds:
         fleet = replace(fleet, replicas=fleet.replicas + 1)
-    return made(fleet)
+    return forecast(work, fleet, profile, llm_calls=llm_calls, processor_price=processor_price)
 
 
 def _batch_seconds(work: Work, fleet: Fleet, profile: Profile) -> float:
+    """Seconds that drivers and extraction take together, waiting for each other included."""
     return work.sentences / BATCH_SIZE / closed(batch_stations(profile, fleet), fleet.calls).rate
 
 

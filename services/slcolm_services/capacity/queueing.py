@@ -27,11 +27,6 @@ class Station:
     seconds: float
     servers: int = 1
 
-    @property
-    def most(self) -> float:
-        """Calls a second when every server is always busy; infinite where there is no work."""
-        return self.servers / self.seconds if self.seconds > 0 else float("inf")
-
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -52,8 +47,7 @@ def closed(stations: Sequence[Station], calls: int) -> Flow:
     """The flow of a network in which `calls` calls are always on their way.
 
     Args:
-        stations: Each is visited once in a round, by name or order does not matter. At least one
-            has work.
+        stations: Each is visited once in a round, in whatever order. At least one has work.
         calls: One or more.
 
     Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -84,22 +86,31 @@ class Files:
         )
 
 
+@asynccontextmanager
+async def protected(
+    folder: Path, files: Files, extractor: Extractor, *, host: str = "localhost"
+) -> AsyncIterator[Fronted]:
+    """Envoy and an extraction service, each with a certificate; `host` is where Envoy calls it."""
+    async with Server(service(extractor), files.server) as server:
+        await server.load()
+        async with fronted(
+            folder,
+            {"extraction": f"{host}:{server.port}"},
+            secrets=secrets(folder, files.folder),
+            verify=files.client(known=True),
+        ) as front:
+            yield front
+
+
 @on_loop
 async def test_with_certificates_both_sides_need_one(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    async with Server(service(Extractor()), files.server) as server:
-        await server.load()
-        async with fronted(
-            tmp_path,
-            {"extraction": f"localhost:{server.port}"},
-            secrets=secrets(tmp_path, files.folder),
-            verify=files.client(known=True),
-        ) as front:
-            answer = await front.call("extraction", "Extract", REQUEST)
-            with pytest.raises(httpx2.TransportError):
-                await _stranger(front, files.client(known=False))
-            with pytest.raises(httpx2.TransportError):
-                await _stranger(front, Files(_folder(tmp_path)).client(known=True))
+    async with protected(tmp_path, files, Extractor()) as front:
+        answer = await front.call("extraction", "Extract", REQUEST)
+        with pytest.raises(httpx2.TransportError):
+            await _stranger(front, files.client(known=False))
+        with pytest.raises(httpx2.TransportError):
+            await _stranger(front, Files(_folder(tmp_path)).client(known=True))
 
     assert answer.status == 200, answer.text
     assert answer.json["results"][0]["extraction"]["document"]["text"] == "A"
@@ -121,16 +132,9 @@ async def test_a_service_that_is_another_is_not_called(tmp_path: Path) -> None:
     """Its certificate is of the authority, and names something else."""
     files = Files(tmp_path)
     extractor = Extractor()
-    async with Server(service(extractor), files.server) as server:
-        await server.load()
-        # The certificate names 127.0.0.1, and this is it too.
-        async with fronted(
-            tmp_path,
-            {"extraction": f"127.0.0.2:{server.port}"},
-            secrets=secrets(tmp_path, files.folder),
-            verify=files.client(known=True),
-        ) as front:
-            answer = await front.call("extraction", "Extract", REQUEST)
+    # The certificate names 127.0.0.1, and this is it too.
+    async with protected(tmp_path, files, extractor, host="127.0.0.2") as front:
+        answer = await front.call("extraction", "Extract", REQUEST)
 
     assert (answer.status, answer.json["code"]) == (503, 14)
     assert extractor.arrived == []
@@ -139,18 +143,11 @@ async def test_a_service_that_is_another_is_not_called(tmp_path: Path) -> None:
 @on_loop
 async def test_certificates_that_are_renewed_are_read_again(tmp_path: Path) -> None:
     files = Files(tmp_path)
-    async with Server(service(Extractor()), files.server) as server:
-        await server.load()
-        async with fronted(
-            tmp_path,
-            {"extraction": f"localhost:{server.port}"},
-            secrets=secrets(tmp_path, files.folder),
-            verify=files.client(known=True),
-        ) as front:
-            before = await _shown(front, files)
-            renewed = await asyncio.to_thread(files.renew)
-            await eventually(_shows, front, files, renewed.der)
-            answer = await front.call("extraction", "Extract", REQUEST)
+    async with protected(tmp_path, files, Extractor()) as front:
+        before = await _shown(front, files)
+        renewed = await asyncio.to_thread(files.renew)
+        await eventually(_shows, front, files, renewed.der)
+        answer = await front.call("extraction", "Extract", REQUEST)
 
     assert before != renewed.der
     assert answer.status == 200
